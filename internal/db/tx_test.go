@@ -1,0 +1,407 @@
+package db_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/db/dbtest"
+)
+
+// insert adds a row to settings; count counts them.
+func insert(ctx context.Context, d *db.DB, name string) error {
+	_, err := d.Exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2)`, name, []byte{1})
+	return err
+}
+
+func count(t testing.TB, d *db.DB) int {
+	t.Helper()
+	var n int
+	if err := d.QueryRow(context.Background(), `SELECT count(*) FROM settings`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestTxCommits(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		err := d.Tx(t.Context(), func(ctx context.Context) error {
+			if err := insert(ctx, d, "a"); err != nil {
+				return err
+			}
+			if !d.InTx(ctx) || d.InTx(t.Context()) {
+				t.Error("InTx is wrong")
+			}
+			if n := count(t, d); n != 0 {
+				t.Errorf("another connection sees %d uncommitted rows", n)
+			}
+			return insert(ctx, d, "b")
+		})
+		if err != nil || count(t, d) != 2 {
+			t.Errorf("%d rows, %v", count(t, d), err)
+		}
+	})
+}
+
+func TestTxRollsBackOnErrorAndPanicAndExit(t *testing.T) {
+	refused := errors.New("refused")
+	endings := map[string]func() error{
+		"error": func() error { return refused },
+		"panic": func() error { panic("on purpose") },
+		"exit":  func() error { exit(); return nil },
+	}
+	for name, end := range endings {
+		t.Run(name, func(t *testing.T) {
+			dbtest.Each(t, func(t *testing.T, d *db.DB) {
+				var err error
+				var recovered any
+				var wg sync.WaitGroup
+				wg.Go(func() { // of its own, for Goexit
+					defer func() { recovered = recover() }()
+					err = d.Tx(t.Context(), func(ctx context.Context) error {
+						if err := insert(ctx, d, "a"); err != nil {
+							t.Error(err)
+						}
+						return end()
+					})
+				})
+				wg.Wait()
+				if name == "error" && !errors.Is(err, refused) {
+					t.Errorf("err = %v", err)
+				}
+				if name == "panic" && recovered != "on purpose" {
+					t.Errorf("recovered = %v", recovered)
+				}
+				if n := count(t, d); n != 0 {
+					t.Errorf("%d rows are left", n)
+				}
+				// The connection is fit for use again.
+				if err := insert(t.Context(), d, "b"); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func TestNestedTxJoins(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		start := d.Counters()
+		err := d.Tx(t.Context(), func(ctx context.Context) error {
+			if err := insert(ctx, d, "outer"); err != nil {
+				return err
+			}
+			return d.Tx(ctx, func(ctx context.Context) error {
+				var n int
+				if err := d.QueryRow(ctx, `SELECT count(*) FROM settings`).Scan(&n); err != nil || n != 1 {
+					t.Errorf("the inner function sees %d rows, %v", n, err)
+				}
+				return insert(ctx, d, "inner")
+			})
+		})
+		if err != nil || count(t, d) != 2 {
+			t.Errorf("%d rows, %v", count(t, d), err)
+		}
+		if n := d.Counters().Commits - start.Commits; n != 1 {
+			t.Errorf("%d commits", n)
+		}
+	})
+}
+
+// A joined Tx cannot be taken back alone, so its error must not be overlooked.
+func TestFailureOfNestedTxDoomsTheWhole(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		refused := errors.New("refused")
+		err := d.Tx(t.Context(), func(ctx context.Context) error {
+			_ = d.Tx(ctx, func(ctx context.Context) error {
+				if err := insert(ctx, d, "half"); err != nil {
+					return err
+				}
+				return refused
+			})
+			return nil
+		})
+		if !errors.Is(err, refused) || count(t, d) != 0 {
+			t.Errorf("%d rows, %v", count(t, d), err)
+		}
+	})
+}
+
+// PostgreSQL aborts a transaction at its first failed statement. SQLite would
+// go on, and a test on SQLite alone would never notice.
+func TestFailedStatementDoomsTheTransaction(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		err := d.Tx(t.Context(), func(ctx context.Context) error {
+			if err := insert(ctx, d, "a"); err != nil {
+				return err
+			}
+			if err := insert(ctx, d, "a"); !errors.Is(err, db.ErrConflict) {
+				t.Errorf("second insert: %v", err)
+			}
+			if err := insert(ctx, d, "b"); !errors.Is(err, db.ErrConflict) {
+				t.Errorf("statement after a failure: %v", err)
+			}
+			return nil
+		})
+		if !errors.Is(err, db.ErrConflict) || count(t, d) != 0 {
+			t.Errorf("%d rows, %v", count(t, d), err)
+		}
+	})
+}
+
+func TestMissingRowLeavesTheTransactionWhole(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		err := d.Tx(t.Context(), func(ctx context.Context) error {
+			var value []byte
+			err := d.QueryRow(ctx, `SELECT value FROM settings WHERE name = $1`, "none").Scan(&value)
+			if !errors.Is(err, db.ErrNotFound) {
+				t.Errorf("err = %v", err)
+			}
+			return insert(ctx, d, "a")
+		})
+		if err != nil || count(t, d) != 1 {
+			t.Errorf("%d rows, %v", count(t, d), err)
+		}
+	})
+}
+
+func TestOpenRowsRefuseTheNextStatement(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		for _, name := range []string{"a", "b"} {
+			if err := insert(t.Context(), d, name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := d.Tx(t.Context(), func(ctx context.Context) error {
+			rows, err := d.Query(ctx, `SELECT name FROM settings`)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			rows.Next()
+			if err := insert(ctx, d, "c"); err == nil {
+				t.Error("a statement ran beside open rows")
+			}
+			for rows.Next() { // to the end is as good as Close
+			}
+			return insert(ctx, d, "c")
+		})
+		if err != nil || count(t, d) != 3 {
+			t.Errorf("%d rows, %v", count(t, d), err)
+		}
+	})
+}
+
+func TestCancelledTransactionRollsBack(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		ctx, cancel := context.WithCancel(t.Context())
+		err := d.Tx(ctx, func(ctx context.Context) error {
+			if err := insert(ctx, d, "a"); err != nil {
+				return err
+			}
+			cancel()
+			return insert(ctx, d, "b")
+		})
+		if !errors.Is(err, context.Canceled) || count(t, d) != 0 {
+			t.Errorf("%d rows, %v", count(t, d), err)
+		}
+		if err := d.Tx(ctx, func(context.Context) error { t.Error("it ran"); return nil }); !errors.Is(err, context.Canceled) {
+			t.Errorf("err = %v", err)
+		}
+		if err := insert(t.Context(), d, "c"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A client that hangs up while its work is being committed loses nothing.
+func TestFinishedWorkIsCommittedThoughItsClientIsGone(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		ctx, cancel := context.WithCancel(t.Context())
+		err := d.Tx(ctx, func(ctx context.Context) error {
+			defer cancel()
+			return insert(ctx, d, "a")
+		})
+		if err != nil || count(t, d) != 1 {
+			t.Errorf("%d rows, %v", count(t, d), err)
+		}
+	})
+}
+
+func TestTxRunsAgainAtMostThreeTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := dbtest.Open(t)
+		for failures, want := range []int{1, 2, 3, 4, 4} {
+			runs := 0
+			err := d.Tx(t.Context(), func(ctx context.Context) error {
+				runs++
+				if err := insert(ctx, d, fmt.Sprintf("%d-%d", failures, runs)); err != nil {
+					return err
+				}
+				if runs <= failures {
+					return fmt.Errorf("wrapped: %w", db.ErrAgain)
+				}
+				return nil
+			})
+			if runs != want {
+				t.Errorf("%d failures: %d runs", failures, runs)
+			}
+			if failed := failures > 3; failed != errors.Is(err, db.ErrUnavailable) {
+				t.Errorf("%d failures: %v", failures, err)
+			}
+		}
+		if n := count(t, d); n != 4 {
+			t.Errorf("%d rows, one for each that succeeded", n)
+		}
+	})
+}
+
+func TestLongTransactionIsNotRunAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := dbtest.Open(t)
+		runs := 0
+		err := d.Tx(t.Context(), func(context.Context) error {
+			runs++
+			time.Sleep(6 * time.Second)
+			return db.ErrAgain
+		})
+		if runs != 1 || !errors.Is(err, db.ErrUnavailable) {
+			t.Errorf("%d runs, %v", runs, err)
+		}
+	})
+}
+
+func TestConditionalUpdateHasOneWinner(t *testing.T) {
+	const racers, rounds = 50, 5
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		for round := range rounds {
+			name := fmt.Sprint(round)
+			if err := insert(t.Context(), d, name); err != nil {
+				t.Fatal(err)
+			}
+			winners := race(t, racers, func(ctx context.Context) (bool, error) {
+				n, err := d.Exec(ctx, `UPDATE settings SET value = $1 WHERE name = $2 AND value = $3`, []byte{2}, name, []byte{1})
+				return n == 1, err
+			})
+			if winners != 1 {
+				t.Errorf("round %d: %d winners", round, winners)
+			}
+		}
+	})
+}
+
+func TestConditionalUpdateInTransactionsHasOneWinner(t *testing.T) {
+	const racers = 50
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		if err := insert(t.Context(), d, "once"); err != nil {
+			t.Fatal(err)
+		}
+		winners := race(t, racers, func(ctx context.Context) (won bool, err error) {
+			err = d.Tx(ctx, func(ctx context.Context) error {
+				n, err := d.Exec(ctx, `UPDATE settings SET value = $1 WHERE name = $2 AND value = $3`, []byte{2}, "once", []byte{1})
+				won = n == 1
+				if err == nil && won {
+					err = d.Touch(ctx, "won")
+				}
+				return err
+			})
+			return won, err
+		})
+		var touched int
+		if err := d.QueryRow(t.Context(), `SELECT version FROM changes WHERE topic = 'won'`).Scan(&touched); err != nil {
+			t.Fatal(err)
+		}
+		if winners != 1 || touched != 1 {
+			t.Errorf("%d winners, %d of them committed", winners, touched)
+		}
+	})
+}
+
+func TestDeleteReturningHasOneWinner(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		if err := insert(t.Context(), d, "once"); err != nil {
+			t.Fatal(err)
+		}
+		winners := race(t, 50, func(ctx context.Context) (bool, error) {
+			var value []byte
+			err := d.QueryRow(ctx, `DELETE FROM settings WHERE name = $1 RETURNING value`, "once").Scan(&value)
+			if errors.Is(err, db.ErrNotFound) {
+				return false, nil
+			}
+			return true, err
+		})
+		if winners != 1 {
+			t.Errorf("%d winners", winners)
+		}
+	})
+}
+
+func TestRacingInsertsHaveOneWinner(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		winners := race(t, 50, func(ctx context.Context) (bool, error) {
+			err := insert(ctx, d, "once")
+			if errors.Is(err, db.ErrConflict) {
+				return false, nil
+			}
+			return true, err
+		})
+		if winners != 1 || count(t, d) != 1 {
+			t.Errorf("%d winners, %d rows", winners, count(t, d))
+		}
+	})
+}
+
+// Counting under a row's lock is how budgets are kept: nobody may read a number
+// that another is about to raise.
+func TestRowIsALockForWhatIsCountedUnderIt(t *testing.T) {
+	const racers, budget = 60, 7
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		winners := race(t, racers, func(ctx context.Context) (won bool, err error) {
+			err = d.Tx(ctx, func(ctx context.Context) error {
+				won = false
+				if err := d.Touch(ctx, "lock"); err != nil {
+					return err
+				}
+				var n int
+				if err := d.QueryRow(ctx, `SELECT count(*) FROM settings`).Scan(&n); err != nil || n >= budget {
+					return err
+				}
+				won = true
+				return insert(ctx, d, db.NewID())
+			})
+			return won, err
+		})
+		if winners != budget || count(t, d) != budget {
+			t.Errorf("%d winners, %d rows", winners, count(t, d))
+		}
+	})
+}
+
+// race calls f in n goroutines at once and counts those that won.
+func race(t *testing.T, n int, f func(ctx context.Context) (bool, error)) int64 {
+	t.Helper()
+	var winners atomic.Int64
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for range n {
+		wg.Go(func() {
+			<-start
+			won, err := f(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			if won {
+				winners.Add(1)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	return winners.Load()
+}

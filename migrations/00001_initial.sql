@@ -1,0 +1,195 @@
+-- +goose Up
+
+-- Small facts about this installation, such as the sealed index key.
+CREATE TABLE settings (
+    name  TEXT PRIMARY KEY,
+    value BYTEA NOT NULL
+);
+
+-- One row per thing that running servers keep in memory; a change adds one to
+-- its version in the same transaction, and servers look once a second.
+CREATE TABLE changes (
+    topic   TEXT PRIMARY KEY,
+    version BIGINT NOT NULL
+);
+
+-- People. The id is the OpenID subject: random, never derived from the number.
+CREATE TABLE users (
+    id          TEXT PRIMARY KEY,
+    status      TEXT NOT NULL CHECK (status IN ('active', 'disabled')),
+    claims      TEXT NOT NULL,          -- JSON, standard OpenID claims but the phone's
+    created_at  BIGINT NOT NULL,
+    updated_at  BIGINT NOT NULL
+);
+CREATE INDEX users_created ON users (created_at, id);
+
+-- What a person is found by. Only live identifiers are here, so the key is unique.
+CREATE TABLE identifiers (
+    kind        TEXT NOT NULL CHECK (kind IN ('phone')),
+    lookup      BYTEA NOT NULL,         -- HMAC-SHA-256 of the canonical value
+    user_id     TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    sealed      BYTEA NOT NULL,         -- AES-256-GCM of the canonical value
+    verified_at BIGINT NOT NULL,
+    PRIMARY KEY (kind, lookup)
+);
+CREATE UNIQUE INDEX identifiers_user ON identifiers (user_id, kind);
+
+-- Which version of the terms a person agreed to, when and for which client.
+CREATE TABLE agreements (
+    id         TEXT PRIMARY KEY,
+    user_id    TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    version    TEXT NOT NULL,
+    client_id  TEXT NOT NULL,
+    locale     TEXT NOT NULL,
+    ip_prefix  TEXT NOT NULL,
+    agreed_at  BIGINT NOT NULL
+);
+CREATE INDEX agreements_user ON agreements (user_id, agreed_at);
+
+-- Browser sessions. The id is the sid claim; the cookie carries a secret too.
+CREATE TABLE sessions (
+    id          TEXT PRIMARY KEY,
+    user_id     TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    secret_hash BYTEA NOT NULL,
+    auth_time   BIGINT NOT NULL,
+    amr         TEXT NOT NULL,          -- space-separated, RFC 8176
+    acr         TEXT NOT NULL,
+    user_agent  TEXT NOT NULL,
+    ip_prefix   TEXT NOT NULL,
+    created_at  BIGINT NOT NULL,
+    seen_at     BIGINT NOT NULL,
+    expires_at  BIGINT NOT NULL,
+    ended_at    BIGINT
+);
+CREATE INDEX sessions_user ON sessions (user_id);
+CREATE INDEX sessions_expiry ON sessions (expires_at);
+
+-- OAuth clients; metadata is JSON with the member names of RFC 7591.
+CREATE TABLE clients (
+    client_id   TEXT PRIMARY KEY,
+    metadata    TEXT NOT NULL,
+    secret_hash TEXT NOT NULL,          -- '' for a public client
+    source      TEXT NOT NULL CHECK (source IN ('static', 'operator')),
+    created_at  BIGINT NOT NULL,
+    updated_at  BIGINT NOT NULL
+);
+
+-- What a person allowed a client, remembered.
+CREATE TABLE consents (
+    user_id    TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    client_id  TEXT NOT NULL REFERENCES clients (client_id) ON DELETE CASCADE,
+    scope      TEXT NOT NULL,           -- space-separated
+    granted_at BIGINT NOT NULL,
+    PRIMARY KEY (user_id, client_id)
+);
+CREATE INDEX consents_client ON consents (client_id);
+
+-- One row per grant, that is per family of refresh tokens. Its id is inside the
+-- authorization code, so inserting it is what redeems the code, once. No foreign
+-- key to clients: thousands of inserts a second would share-lock one client's row;
+-- deleting a client deletes its grants in the same transaction instead.
+CREATE TABLE grants (
+    id          TEXT PRIMARY KEY,
+    client_id   TEXT NOT NULL,
+    user_id     TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    session_id  TEXT NOT NULL,          -- '' where no browser session stands behind it
+    scope       TEXT NOT NULL,
+    audience    TEXT NOT NULL,
+    auth_time   BIGINT NOT NULL,
+    amr         TEXT NOT NULL,
+    acr         TEXT NOT NULL,
+    salt        BYTEA NOT NULL,
+    generation  BIGINT NOT NULL,        -- of the newest refresh token; 0 means none was issued
+    rotated_at  BIGINT NOT NULL,
+    created_at  BIGINT NOT NULL,
+    expires_at  BIGINT NOT NULL,
+    revoked_at  BIGINT
+);
+CREATE INDEX grants_user ON grants (user_id, client_id);
+CREATE INDEX grants_session ON grants (session_id);
+CREATE INDEX grants_client ON grants (client_id);
+CREATE INDEX grants_expiry ON grants (expires_at);
+
+-- Single access tokens that were revoked before their time; kept until they expire.
+CREATE TABLE revoked_tokens (
+    jti        TEXT PRIMARY KEY,
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX revoked_tokens_expiry ON revoked_tokens (expires_at);
+
+-- Signing keys, private part sealed. At most one active and one next per algorithm.
+CREATE TABLE signing_keys (
+    kid          TEXT PRIMARY KEY,
+    alg          TEXT NOT NULL,
+    state        TEXT NOT NULL CHECK (state IN ('next', 'active', 'retired')),
+    sealed       BYTEA NOT NULL,
+    public_jwk   TEXT NOT NULL,
+    created_at   BIGINT NOT NULL,
+    activated_at BIGINT,
+    retired_at   BIGINT
+);
+CREATE UNIQUE INDEX signing_keys_active ON signing_keys (alg) WHERE state = 'active';
+CREATE UNIQUE INDEX signing_keys_next ON signing_keys (alg) WHERE state = 'next';
+
+-- Numbers that codes were asked for. The row is the lock under which a number's
+-- budget is counted and the home of its failure counters.
+CREATE TABLE sms_numbers (
+    lookup      BYTEA PRIMARY KEY,      -- HMAC-SHA-256 of the E.164 number
+    touched_at  BIGINT NOT NULL,
+    failures    TEXT NOT NULL,          -- times of recent wrong tries, Unix microseconds, each followed by a space
+    consecutive BIGINT NOT NULL         -- wrong tries since the last right one
+);
+
+-- One one-time code for one number, purpose, client and flow.
+CREATE TABLE sms_challenges (
+    id          TEXT PRIMARY KEY,
+    lookup      BYTEA NOT NULL,
+    sealed      BYTEA NOT NULL,         -- the number and the code, to send the same code again
+    purpose     TEXT NOT NULL,
+    client_id   TEXT NOT NULL,
+    flow        BYTEA NOT NULL,         -- what may redeem it
+    code_mac    BYTEA NOT NULL,
+    tries       BIGINT NOT NULL,
+    max_tries   BIGINT NOT NULL,
+    sends       BIGINT NOT NULL,
+    created_at  BIGINT NOT NULL,
+    sent_at     BIGINT NOT NULL,
+    expires_at  BIGINT NOT NULL,
+    consumed_at BIGINT
+);
+CREATE INDEX sms_challenges_flow ON sms_challenges (flow, created_at);
+CREATE INDEX sms_challenges_expiry ON sms_challenges (expires_at);
+
+-- The ledger: a row for every message asked for, written before the call. A
+-- number's budget is counted from it.
+CREATE TABLE sms_ledger (
+    id           TEXT PRIMARY KEY,      -- the message id given to the provider
+    challenge_id TEXT NOT NULL,
+    lookup       BYTEA NOT NULL,
+    purpose      TEXT NOT NULL,
+    client_id    TEXT NOT NULL,
+    region       TEXT NOT NULL,
+    known_device BOOLEAN NOT NULL,
+    state        TEXT NOT NULL CHECK (state IN ('reserved', 'accepted', 'rejected', 'unknown')),
+    provider     TEXT NOT NULL,
+    provider_ref TEXT NOT NULL,
+    reason       TEXT NOT NULL,
+    reserved_at  BIGINT NOT NULL,
+    settled_at   BIGINT
+);
+CREATE INDEX sms_ledger_number ON sms_ledger (lookup, reserved_at);
+CREATE INDEX sms_ledger_time ON sms_ledger (reserved_at);
+
+-- Who did what to what, append only.
+CREATE TABLE audit (
+    id        TEXT PRIMARY KEY,
+    at        BIGINT NOT NULL,
+    event     TEXT NOT NULL,
+    actor     TEXT NOT NULL,            -- 'user:ID', 'client:ID', 'operator' or 'system'
+    user_id   TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    ip        TEXT NOT NULL,
+    detail    TEXT NOT NULL             -- JSON
+);
+CREATE INDEX audit_user ON audit (user_id, at);
+CREATE INDEX audit_time ON audit (at);
