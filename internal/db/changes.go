@@ -57,6 +57,7 @@ func (d *DB) look(ctx context.Context, seen map[string]int64, changed func(topic
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	rows, err := d.Query(ctx, `SELECT topic, version FROM changes`)
+	d.count.reads.Add(-1) // no request asked for it
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,12 @@ func postgresConfig(rawURL string) (*pgxpool.Config, int, error) {
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "dialtone"
 	}
+	// If this machine falls off the network, the server lets go of the rows that
+	// its transactions had locked.
+	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, fmt.Sprintf("SET idle_in_transaction_session_timeout = %d", 2*guardTime.Milliseconds()))
+		return err
+	}
 	// A client that hangs up cancels its context. By default that would cost the
 	// connection at once; our statements are short, so they may finish first.
 	config.ConnConfig.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {

@@ -190,7 +190,7 @@ func TestOpenRowsRefuseTheNextStatement(t *testing.T) {
 			}
 			for rows.Next() { // to the end is as good as Close
 			}
-			return insert(ctx, d, "c")
+			return errors.Join(rows.Err(), insert(ctx, d, "c"))
 		})
 		if err != nil || count(t, d) != 3 {
 			t.Errorf("%d rows, %v", count(t, d), err)
