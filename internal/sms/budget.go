@@ -1,0 +1,91 @@
+package sms
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/fault"
+)
+
+// day is the longest window of the ledger and of failures.
+const day = 24 * time.Hour
+
+// sent is one message that counts against its number's budget.
+type sent struct {
+	at    int64 // Unix microseconds
+	known bool
+}
+
+// countSends reads what counts for the number now, newest first: all rows of
+// the last 24 h but the rejected ones, and no more of them than the budget.
+func (s *Service) countSends(ctx context.Context, lookup []byte, now time.Time) ([]sent, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT reserved_at, known_device FROM sms_ledger
+		WHERE lookup = $1 AND reserved_at > $2 AND state <> 'rejected'
+		ORDER BY reserved_at DESC LIMIT $3`, lookup, db.Micros(now.Add(-day)), s.config.PerDay)
+	if err != nil {
+		return nil, fmt.Errorf("count messages: %w", err)
+	}
+	defer rows.Close()
+	var sends []sent
+	for rows.Next() {
+		var m sent
+		if err := rows.Scan(&m.at, &m.known); err != nil {
+			return nil, fmt.Errorf("count messages: %w", err)
+		}
+		sends = append(sends, m)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("count messages: %w", err)
+	}
+	return sends, nil
+}
+
+// refuseSend decides from the exact times of a number's messages, newest first,
+// whether one more has room in every window; nil if it has. Of several full
+// windows it reports the one that takes longest. Times after now, left by a
+// clock that was set back, count like now.
+func (c *Config) refuseSend(sends []sent, now time.Time, known bool) *fault.Error {
+	all := make([]int64, len(sends))
+	var strangers []int64
+	for i, m := range sends {
+		all[i] = m.at
+		if !m.known {
+			strangers = append(strangers, m.at)
+		}
+	}
+	type window struct {
+		times []int64
+		limit int
+		per   time.Duration
+		fault *fault.Error
+	}
+	windows := []window{
+		{all, 1, c.Cooldown, ErrTooSoon},
+		{all, c.PerHour, time.Hour, ErrHourlyLimit},
+		{all, c.PerDay, day, ErrDailyLimit},
+	}
+	if !known {
+		windows = append(windows, window{strangers, c.PerDay - c.KnownReserve, day, ErrDailyLimit})
+	}
+	longest := slices.MaxFunc(windows, func(a, b window) int {
+		return cmp.Compare(wait(a.times, a.limit, a.per, now), wait(b.times, b.limit, b.per, now))
+	})
+	if w := wait(longest.times, longest.limit, longest.per, now); w > 0 {
+		return longest.fault.After(w)
+	}
+	return nil
+}
+
+// wait is how long it takes until a window of length per has room for one more
+// than the given times, newest first; 0 if it has now.
+func wait(times []int64, limit int, per time.Duration, now time.Time) time.Duration {
+	if len(times) < limit {
+		return 0
+	}
+	return max(0, db.Time(times[limit-1]).Add(per).Sub(now))
+}

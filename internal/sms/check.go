@@ -1,0 +1,168 @@
+package sms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/dialtone-id/dialtone/internal/audit"
+	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/fault"
+)
+
+// fewTries are few enough to be named.
+const fewTries = 2
+
+// Check counts one try, commits that, and compares only then. Spaces in a code
+// are dropped and full-width digits folded; what is not six digits after that
+// is ErrCodeIncorrect at the cost of no try, since it cannot be a guess.
+//
+// Faults: ErrCodeIncorrect; ErrCodeIncorrectLast with the parameter tries;
+// ErrAttemptsExceeded once none is left; ErrCodeExpired where ref names no live
+// challenge, whatever the reason; and, without a comparison and at the cost of
+// no try, ErrTriesLimited and ErrSignInStopped where the number had its share
+// of wrong codes.
+func (s *Service) Check(ctx context.Context, ref Ref, code string) (Proof, error) {
+	p, result, err := s.checkCode(ctx, ref, code)
+	s.config.Observer.CheckDone(CheckDone{Result: result})
+	return p, err
+}
+
+// checkCode is Check with its outcome in a word.
+func (s *Service) checkCode(ctx context.Context, ref Ref, code string) (p Proof, result string, err error) {
+	if !ref.possible() {
+		return Proof{}, "expired", ErrCodeExpired
+	}
+	typed, ok := foldCode(code)
+	if !ok {
+		if err := s.whyNot(ctx, ref, time.Now()); err != nil {
+			return Proof{}, resultOf(err), err
+		}
+		return Proof{}, "malformed", ErrCodeIncorrect
+	}
+	t, err := s.countTry(ctx, ref)
+	if err != nil {
+		return Proof{}, resultOf(err), err
+	}
+	x, err := s.unseal(ref.ID, t.sealed)
+	if err != nil {
+		return Proof{}, "error", err
+	}
+	s.compared.Add(1)
+	if s.vault.VerifyMAC(labelCode, t.mac, codeFields(ref, x.number, typed)...) {
+		return Proof{Number: x.number, Note: x.note, service: s, id: ref.ID, lookup: t.lookup, charged: t.charged}, "right", nil
+	}
+	if t.consecutive == s.config.FailuresTotal {
+		s.recordStop(ctx, t.lookup, ref.ClientID)
+	}
+	switch left := t.max - t.used; {
+	case left <= 0:
+		return Proof{}, "incorrect", ErrAttemptsExceeded
+	case left <= fewTries:
+		return Proof{}, "incorrect", ErrCodeIncorrectLast.With("tries", strconv.Itoa(left))
+	}
+	return Proof{}, "incorrect", ErrCodeIncorrect
+}
+
+// try is a counted one.
+type try struct {
+	lookup, sealed, mac []byte
+	used, max           int
+	charged             string // the entry in the number's failures, "" for a test number
+	consecutive         int    // of the number, this one included
+}
+
+// countTry charges the try to the number and to the challenge, or to neither:
+// one transaction of two statements. Both count before anything is compared,
+// and the number's charge is given back when a Proof is consumed.
+func (s *Service) countTry(ctx context.Context, ref Ref) (try, error) {
+	var t try
+	err := s.db.Tx(ctx, func(ctx context.Context) error {
+		now := time.Now()
+		t = try{}
+		charged, err := s.chargeNumber(ctx, ref, now, &t)
+		if err != nil {
+			return err
+		}
+		err = s.db.QueryRow(ctx, `
+			UPDATE sms_challenges SET tries = tries + 1
+			WHERE id = $1 AND flow = $2 AND client_id = $3 AND purpose = $4
+				AND consumed_at IS NULL AND expires_at > $5 AND tries < max_tries
+			RETURNING lookup, sealed, code_mac, tries, max_tries`,
+			ref.ID, ref.Flow, ref.ClientID, string(ref.Purpose), db.Micros(now),
+		).Scan(&t.lookup, &t.sealed, &t.mac, &t.used, &t.max)
+		if errors.Is(err, db.ErrNotFound) {
+			if err := s.whyNot(ctx, ref, now); err != nil {
+				return err
+			}
+			return ErrCodeExpired // it came to life or ran out between two statements
+		}
+		if err != nil {
+			return fmt.Errorf("count try of challenge: %w", err)
+		}
+		if !charged && !s.indexes[string(t.lookup)] {
+			return s.whyNotNumber(ctx, t.lookup, now)
+		}
+		return nil
+	})
+	if err != nil {
+		return try{}, err
+	}
+	return t, nil
+}
+
+// whyNot says why a challenge takes no try: ErrAttemptsExceeded for the owner of
+// an exhausted one, ErrCodeExpired for everybody else, nil if it takes one.
+func (s *Service) whyNot(ctx context.Context, ref Ref, now time.Time) error {
+	var left int
+	err := s.db.QueryRow(ctx, `
+		SELECT max_tries - tries FROM sms_challenges
+		WHERE id = $1 AND flow = $2 AND client_id = $3 AND purpose = $4 AND consumed_at IS NULL AND expires_at > $5`,
+		ref.ID, ref.Flow, ref.ClientID, string(ref.Purpose), db.Micros(now)).Scan(&left)
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return ErrCodeExpired
+	case err != nil:
+		return fmt.Errorf("look at challenge: %w", err)
+	case left <= 0:
+		return ErrAttemptsExceeded
+	}
+	return nil
+}
+
+// recordStop keeps for the operator that a number's sign-in stopped. The guess
+// is refused whether or not this succeeds.
+func (s *Service) recordStop(ctx context.Context, lookup []byte, clientID string) {
+	err := s.audit.Record(ctx, audit.Event{
+		Name: "sms.sign_in_stopped", Actor: "system", ClientID: clientID,
+		Detail: map[string]string{"number": reference(lookup)},
+	})
+	if err != nil {
+		s.log().ErrorContext(ctx, "record that sign-in by SMS stopped", "error", err)
+	}
+}
+
+// reference tells numbers apart in records without telling them: the start of
+// their keyed hash.
+func reference(lookup []byte) string { return fmt.Sprintf("%x", lookup[:8]) }
+
+// resultOf is a refusal in a word.
+func resultOf(err error) string {
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		return "error"
+	}
+	switch f.Code {
+	case ErrCodeExpired.Code:
+		return "expired"
+	case ErrAttemptsExceeded.Code:
+		return "exhausted"
+	case ErrTriesLimited.Code:
+		return "limited"
+	case ErrSignInStopped.Code:
+		return "stopped"
+	}
+	return "error"
+}

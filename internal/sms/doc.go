@@ -1,0 +1,47 @@
+// Package sms sends one-time codes to phone numbers and checks them.
+//
+// It hides how a number is spelled, what a code is made of, which provider
+// carries it and how often a number may be written to. A caller holds a Ref,
+// later a Proof, and never sees a code.
+//
+// # A challenge
+//
+// One code for one number, purpose, client and flow (a browser's sign-in or a
+// native client). All of it is one row of sms_challenges:
+//
+//	      Send                 Check (right)        Proof.Consume
+//	none ------> live, n tries -------------> live --------------> consumed
+//	               |   ^  |                                         (final)
+//	        re-send|   |  | Check (wrong), MaxTries times
+//	    (same code)+---+  +-----------------------------> exhausted (final)
+//	               |
+//	               +-- CodeTTL after the last send, CodeMaxTTL
+//	                   after the first -------------------> expired (final)
+//
+// Check counts first and commits, and compares only then: a crash, a rollback
+// or any number of parallel requests can lose a try, never win one. Of all the
+// Proofs of one challenge one can be consumed, by compare-and-set inside the
+// transaction that signs the person in.
+//
+// # A message
+//
+// Every message has a row of sms_ledger, written and committed before a
+// provider is called. The row is the budget of its number: Send locks the
+// number's row of sms_numbers and counts the ledger, so that no restart, no
+// lost cache and no second server can refill a budget.
+//
+//	reserved --> accepted   the provider took it
+//	         --> rejected   it certainly did not: the send is given back, and
+//	                        a code sent earlier stays valid
+//	         --> unknown    it may have: counted, never repeated by itself
+//
+// A row that stays reserved belongs to a process that died. It counts like
+// unknown and is never sent again.
+//
+// # What fails, and how
+//
+// Refusals that a client may learn are *fault.Error values, the variables
+// Err... of this package. Everything else is an internal error. No error, log
+// line or formatted value of this package shows a number or a code; Number and
+// Message print masked whatever the verb.
+package sms

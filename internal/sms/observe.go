@@ -1,0 +1,30 @@
+package sms
+
+import "time"
+
+// Observer learns what happened, for metrics. Its methods must return at once.
+// No field holds a number, a code or an address.
+type Observer interface {
+	SendSettled(SendSettled)
+	CheckDone(CheckDone)
+}
+
+// SendSettled is the end of one message.
+type SendSettled struct {
+	Provider string // the last that was asked
+	Region   string // ISO 3166
+	Purpose  Purpose
+	Result   string        // "accepted", "rejected", "unknown"
+	Reason   string        // class and code of the last failure, "" if there was none
+	Duration time.Duration // of all provider calls
+}
+
+// CheckDone is the end of one Check.
+type CheckDone struct {
+	Result string // "right", "incorrect", "malformed", "expired", "exhausted", "limited", "stopped", "error"
+}
+
+type nobody struct{}
+
+func (nobody) SendSettled(SendSettled) {}
+func (nobody) CheckDone(CheckDone)     {}

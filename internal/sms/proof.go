@@ -1,0 +1,53 @@
+package sms
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/dialtone-id/dialtone/internal/db"
+)
+
+// Proof that the holder of a number typed the right code. It is worth nothing
+// until Consume.
+type Proof struct {
+	Number Number
+	Note   string // Request.Note
+
+	service *Service
+	id      string
+	lookup  []byte
+	charged string
+}
+
+// Consume uses the proof up inside the transaction in ctx, by two statements:
+// exactly one Consume of a challenge succeeds, others fail with ErrCodeExpired,
+// and the caller must roll back then. What Check charged to the number is given
+// back and its row of wrong codes ends.
+func (p Proof) Consume(ctx context.Context) error {
+	s := p.service
+	if s == nil {
+		return ErrCodeExpired
+	}
+	now := db.Micros(time.Now())
+	return s.db.Tx(ctx, func(ctx context.Context) error {
+		if p.charged != "" {
+			_, err := s.db.Exec(ctx, `
+				UPDATE sms_numbers SET consecutive = 0, failures = replace(failures, $2, '') WHERE lookup = $1`,
+				p.lookup, p.charged)
+			if err != nil {
+				return fmt.Errorf("give a try back: %w", err)
+			}
+		}
+		n, err := s.db.Exec(ctx, `
+			UPDATE sms_challenges SET consumed_at = $2 WHERE id = $1 AND consumed_at IS NULL AND expires_at > $2`,
+			p.id, now)
+		if err != nil {
+			return fmt.Errorf("consume challenge: %w", err)
+		}
+		if n != 1 {
+			return ErrCodeExpired
+		}
+		return nil
+	})
+}

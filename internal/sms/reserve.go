@@ -1,0 +1,145 @@
+package sms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dialtone-id/dialtone/internal/db"
+)
+
+// The states of a ledger row.
+const (
+	reserved = "reserved"
+	accepted = "accepted"
+	rejected = "rejected"
+	unknown  = "unknown"
+)
+
+// reservation is a message that the ledger allows: it may be sent once, by the
+// process that reserved it.
+type reservation struct {
+	message   Message
+	challenge Challenge
+	region    string
+}
+
+// reserve takes a message out of the number's budget: one transaction of at
+// most five statements. The number's row is locked first, here and in Check and
+// Consume, so that nothing is counted twice and nobody waits in a circle.
+// Faults: those of the budget, ErrSignInStopped, ErrTriesLimited.
+func (s *Service) reserve(ctx context.Context, r Request, lookup []byte, region string) (reservation, error) {
+	fresh := s.draft(r, lookup, newCode())
+	m := Message{ID: db.NewID(), To: r.Number, Purpose: r.Purpose, Locale: r.Locale}
+	var c Challenge
+	err := s.db.Tx(ctx, func(ctx context.Context) error {
+		record, err := s.lockNumber(ctx, lookup)
+		if err != nil {
+			return err
+		}
+		now := clock() // after the lock: what was sent before it was got is in the past
+		if f := s.config.refuseTry(record, now); f != nil {
+			return f // the code could not be used
+		}
+		sends, err := s.countSends(ctx, lookup, now)
+		if err != nil {
+			return err
+		}
+		if f := s.config.refuseSend(sends, now, r.KnownDevice); f != nil {
+			return f
+		}
+		c, m.Code, err = s.repeatOrInsert(ctx, fresh, sends, now)
+		if err != nil {
+			return err
+		}
+		m.TTL = c.ExpiresAt.Sub(now)
+		return s.enterLedger(ctx, m.ID, c.ID, fresh, region, now)
+	})
+	if err != nil {
+		return reservation{}, fmt.Errorf("reserve a message: %w", err)
+	}
+	return reservation{message: m, challenge: c, region: region}, nil
+}
+
+// lockNumber makes the number's row if there is none and holds it until the
+// transaction ends. touched_at is kept to the day, so that its index does not
+// change with every message.
+func (s *Service) lockNumber(ctx context.Context, lookup []byte) (tries, error) {
+	var t tries
+	err := s.db.QueryRow(ctx, `
+		INSERT INTO sms_numbers (lookup, touched_at, failures, consecutive) VALUES ($1, $2, '', 0)
+		ON CONFLICT (lookup) DO UPDATE SET touched_at = excluded.touched_at
+		RETURNING failures, consecutive`, lookup, today(),
+	).Scan(&t.failures, &t.consecutive)
+	if err != nil {
+		return tries{}, fmt.Errorf("lock number: %w", err)
+	}
+	return t, nil
+}
+
+// clock is the present as the database keeps it, so that what Send answers and
+// what Get reads later are the same.
+func clock() time.Time { return db.Time(db.Micros(time.Now())) }
+
+func today() int64 { return db.Micros(time.Now().Truncate(day)) }
+
+// repeatOrInsert gives the message its challenge: the live one of this flow with
+// its code, or the fresh one. Only a number that was written to lately can have
+// a live one, so the common case needs no search.
+func (s *Service) repeatOrInsert(ctx context.Context, fresh draft, sends []sent, now time.Time) (Challenge, string, error) {
+	c := Challenge{Number: fresh.secret.number, ResendAt: now.Add(s.config.Cooldown), Status: StatusSending}
+	if len(sends) > 0 && sends[0].at > db.Micros(now.Add(-s.config.CodeMaxTTL)) {
+		again, err := s.repeat(ctx, fresh, now)
+		if err == nil {
+			x, err := s.unseal(again.id, again.sealed)
+			if err != nil {
+				return Challenge{}, "", err
+			}
+			c.ID, c.ExpiresAt, c.TriesLeft = again.id, again.expires, s.config.MaxTries-again.tries
+			return c, x.code, nil
+		}
+		if !errors.Is(err, db.ErrNotFound) {
+			return Challenge{}, "", err
+		}
+	}
+	expires, err := s.insert(ctx, fresh, now)
+	if err != nil {
+		return Challenge{}, "", err
+	}
+	c.ID, c.ExpiresAt, c.TriesLeft = fresh.ref.ID, expires, s.config.MaxTries
+	return c, fresh.secret.code, nil
+}
+
+func (s *Service) enterLedger(ctx context.Context, id, challenge string, d draft, region string, now time.Time) error {
+	_, err := s.db.Exec(ctx, `
+		INSERT INTO sms_ledger (id, challenge_id, lookup, purpose, client_id, region, known_device,
+			state, provider, provider_ref, reason, reserved_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 'reserved', '', '', '', $8)`,
+		id, challenge, d.lookup, string(d.ref.Purpose), d.ref.ClientID, region, d.secret.known, db.Micros(now))
+	if err != nil {
+		return fmt.Errorf("enter message in the ledger: %w", err)
+	}
+	return nil
+}
+
+// startTest is Send for a test number, which needs no ledger, no lock and no
+// provider: one or two statements, each by itself.
+func (s *Service) startTest(ctx context.Context, r Request, code string, again bool) (Challenge, error) {
+	d := s.draft(r, r.Number.Index(s.vault), code)
+	now := clock()
+	c := Challenge{ID: d.ref.ID, Number: r.Number, ResendAt: now.Add(s.config.Cooldown), Status: StatusSent, TriesLeft: s.config.MaxTries}
+	if again {
+		same, err := s.repeat(ctx, d, now)
+		if err == nil {
+			c.ID, c.ExpiresAt, c.TriesLeft = same.id, same.expires, s.config.MaxTries-same.tries
+			return c, nil
+		}
+		if !errors.Is(err, db.ErrNotFound) {
+			return Challenge{}, err
+		}
+	}
+	var err error
+	c.ExpiresAt, err = s.insert(ctx, d, now)
+	return c, err
+}

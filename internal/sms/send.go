@@ -1,0 +1,124 @@
+package sms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/dialtone-id/dialtone/internal/db"
+)
+
+// patience is how long Send waits for a provider before it answers "sending".
+const patience = 1500 * time.Millisecond
+
+// busyRetry is when to come back if too many messages are under way.
+const busyRetry = 5 * time.Second
+
+// Send starts a challenge, or repeats the live one of the same flow, number,
+// purpose and client with the same code and the same tries. It takes the
+// message out of every budget, hands it to a provider, and returns when that
+// has answered or after 1.5 s; the outcome is kept either way. It must not be
+// called inside a transaction: a message cannot be rolled back.
+//
+// Faults: ErrRegionUnsupported, ErrTooSoon, ErrHourlyLimit, ErrDailyLimit,
+// ErrRateLimited, ErrSignInStopped, ErrTriesLimited (the number's owner could
+// not use the code), ErrProviderUnavailable, ErrRejected. After the last two
+// the send is given back and a code sent before is still good. The code itself
+// is in no answer.
+func (s *Service) Send(ctx context.Context, r Request) (Challenge, error) {
+	return s.send(ctx, r, false)
+}
+
+// Resend asks for another message for a challenge whose flow, client and
+// purpose are ref's. While its code lives that code is sent again, the tries
+// already used stay used, and the Challenge is the same. Otherwise, for a day,
+// it is a new challenge for the same number with an ID of its own: callers must
+// go on with the ID they get. Faults: those of Send, ErrCodeExpired.
+func (s *Service) Resend(ctx context.Context, ref Ref, locale string, addr netip.Addr) (Challenge, error) {
+	if !ref.possible() {
+		return Challenge{}, ErrCodeExpired
+	}
+	var sealed []byte
+	err := s.db.QueryRow(ctx, `
+		SELECT sealed FROM sms_challenges
+		WHERE id = $1 AND flow = $2 AND client_id = $3 AND purpose = $4 AND consumed_at IS NULL`,
+		ref.ID, ref.Flow, ref.ClientID, string(ref.Purpose)).Scan(&sealed)
+	if errors.Is(err, db.ErrNotFound) {
+		return Challenge{}, ErrCodeExpired
+	}
+	if err != nil {
+		return Challenge{}, fmt.Errorf("find challenge to repeat: %w", err)
+	}
+	x, err := s.unseal(ref.ID, sealed)
+	if err != nil {
+		return Challenge{}, err
+	}
+	return s.send(ctx, Request{
+		Number: x.number, Purpose: ref.Purpose, ClientID: ref.ClientID, Flow: ref.Flow,
+		Locale: locale, Address: addr, KnownDevice: x.known, Note: x.note,
+	}, true)
+}
+
+func (s *Service) send(ctx context.Context, r Request, again bool) (Challenge, error) {
+	if r.Number.IsZero() || !r.Purpose.Valid() || len(r.Flow) == 0 {
+		return Challenge{}, errors.New("send a code: number, purpose and flow are needed")
+	}
+	if code, ok := s.tests[r.Number]; ok {
+		return s.startTest(ctx, r, code, again)
+	}
+	region := r.Number.Region()
+	if !slices.Contains(s.regions, region) {
+		return Challenge{}, ErrRegionUnsupported
+	}
+	route := s.route(region)
+	if len(route) == 0 {
+		return Challenge{}, ErrProviderUnavailable.Because(fmt.Errorf("no provider for region %s", region))
+	}
+	if !s.enter() { // before anything is reserved
+		return Challenge{}, ErrProviderUnavailable.After(busyRetry)
+	}
+	message, err := s.prepare(ctx, r, region, again)
+	if err != nil {
+		s.leave()
+		return Challenge{}, err
+	}
+	settled := make(chan outcome, 1)
+	go func() {
+		defer s.leave()
+		settled <- s.deliver(context.WithoutCancel(ctx), message, route)
+	}()
+	return s.await(ctx, message.challenge, settled)
+}
+
+// prepare takes the message out of the coarse limits and the ledger.
+func (s *Service) prepare(ctx context.Context, r Request, region string, again bool) (reservation, error) {
+	refund, err := s.spend(ctx, r, again)
+	if err != nil {
+		return reservation{}, err
+	}
+	message, err := s.reserve(ctx, r, r.Number.Index(s.vault), region)
+	if err != nil {
+		refund()
+		return reservation{}, err
+	}
+	return message, nil
+}
+
+// await gives the provider a moment to answer.
+func (s *Service) await(ctx context.Context, c Challenge, settled <-chan outcome) (Challenge, error) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case o := <-settled:
+		if o.fault != nil {
+			return Challenge{}, o.fault
+		}
+		c.Status = statusOf(o.state, o.reason, 0)
+	case <-timer.C:
+	case <-ctx.Done(): // nobody listens any more; the message goes on
+	}
+	return c, nil
+}
