@@ -1,0 +1,221 @@
+package web
+
+import (
+	"net/url"
+	"time"
+)
+
+// Page is one of the structs of this file.
+type Page interface{ facts() facts }
+
+// facts is what the frame around a page needs to know of it.
+type facts struct {
+	template string // file in templates/pages, without .html
+	common   Common
+	client   *Client
+	problem  *Problem
+	fields   []string // ids of the form fields a Problem may belong to
+	regions  []Region
+	step     url.Values
+	script   string // asset that the page runs, "" for none
+	target   string // where a form's answer may lead, "" for common.FormAction
+	popup    bool   // may be the pop-up window of a client: its opener must stay reachable
+}
+
+// Common is embedded in every page.
+type Common struct {
+	UILocales  []string // ui_locales of the authorize request, BCP 47, best first
+	FormAction string   // origin ("https://rp.example", "http://127.0.0.1:4711") or scheme ("com.example.app:") that a form's answer may redirect to
+	RequestID  string   // shown small on error pages
+}
+
+// Client is a client as pages show it. Of its URLs only https and loopback ones are rendered.
+type Client struct {
+	ID, Name, LogoURI, ClientURI, PolicyURI, TOSURI string
+	FirstParty                                      bool
+}
+
+// Problem is what went wrong with a form: a message key (fault code), the
+// values its text names, and the id of the field it belongs to ("" = whole
+// form). RetryAfter, or a parameter "seconds", says when trying again helps.
+type Problem struct {
+	Code       string
+	Params     map[string]string
+	Field      string
+	RetryAfter time.Duration
+}
+
+// Region is one country or region whose numbers are accepted. An empty Name is
+// filled in the language of the page.
+type Region struct {
+	ISO, CallingCode, Name string // "CN", "86" or "+86"
+	Selected               bool
+}
+
+// Login is /login: ids page-login, phone, region, agree, send-code, login-cancel, client-logo.
+type Login struct {
+	Common
+	Flow         string // "" for a direct visit
+	Client       *Client
+	Phone        string // what the person typed or login_hint, shown again
+	Regions      []Region
+	AskAgreement bool
+	Agreed       bool
+	CanCancel    bool
+	Problem      *Problem
+}
+
+func (p Login) facts() facts {
+	return facts{
+		template: "login", common: p.Common, client: p.Client, problem: p.Problem,
+		fields: []string{"phone", "agree"}, regions: p.Regions, step: url.Values{"flow": {p.Flow}},
+		script: "dialtone.js", popup: p.Client != nil,
+	}
+}
+
+// Code is /login/code: ids page-code, code, verify-code, resend-code, change-phone.
+type Code struct {
+	Common
+	Flow, Challenge string
+	Client          *Client
+	Masked          string
+	ResendIn        int    // seconds until a re-send is allowed
+	ExpiresIn       int    // seconds the code stays valid
+	Status          string // "sending", "sent", "unknown"
+	CanCancel       bool
+	Problem         *Problem
+}
+
+func (p Code) facts() facts {
+	return facts{
+		template: "code", common: p.Common, client: p.Client, problem: p.Problem,
+		fields: []string{"code"}, step: url.Values{"flow": {p.Flow}, "challenge": {p.Challenge}},
+		script: "dialtone.js", popup: p.Client != nil,
+	}
+}
+
+// Consent is /consent: ids page-consent, consent-allow, consent-deny.
+type Consent struct {
+	Common
+	Flow, Session string // Session is the sid the page was made for; the POST repeats it
+	Client        Client
+	RedirectHost  string
+	Scopes        []string
+	Masked        string // who is signed in
+}
+
+func (p Consent) facts() facts {
+	return facts{
+		template: "consent", common: p.Common, client: &p.Client,
+		step: url.Values{"flow": {p.Flow}}, script: "dialtone.js", popup: true,
+	}
+}
+
+// Logout is /logout: ids page-logout, logout-confirm, logout-cancel.
+type Logout struct {
+	Common
+	Ticket string // sealed: what to do after confirmation
+	Client *Client
+	Masked string
+}
+
+func (p Logout) facts() facts {
+	return facts{
+		template: "logout", common: p.Common, client: p.Client,
+		step: url.Values{"ticket": {p.Ticket}}, script: "dialtone.js", popup: true,
+	}
+}
+
+// SignedOut has the id page-signed-out.
+type SignedOut struct {
+	Common
+	Client *Client
+}
+
+func (p SignedOut) facts() facts {
+	return facts{template: "signed-out", common: p.Common, client: p.Client, popup: true}
+}
+
+// Error has the ids page-error, error-code (ASCII code), error-description.
+type Error struct {
+	Common
+	Code        string
+	Description string // ASCII; shown below the localised text
+	Params      map[string]string
+	RetryAfter  time.Duration // as in Problem
+	BackURL     string        // where to start again, "" if unknown: https, loopback or a path of ours
+	BackName    string
+}
+
+func (p Error) facts() facts {
+	problem := &Problem{Code: p.Code, Params: p.Params, RetryAfter: p.RetryAfter}
+	return facts{template: "error", common: p.Common, problem: problem, popup: true}
+}
+
+// FormPost hands an authorization response to its client by the response mode
+// form_post (OAuth 2.0 Form Post Response Mode): ids page-form-post, form-post,
+// form-post-send.
+type FormPost struct {
+	Common
+	Client *Client
+	Action string // the redirect URI: https, or http
+	Fields []Field
+}
+
+// Field is one parameter of a form.
+type Field struct{ Name, Value string }
+
+func (p FormPost) facts() facts {
+	return facts{template: "form-post", common: p.Common, client: p.Client, script: "formpost.js", target: p.Action, popup: true}
+}
+
+// Account is /account, minimal for now: masked number, when registered, sign out.
+// Ids page-account, account-phone, account-since, sign-out.
+type Account struct {
+	Common
+	Masked string
+	Since  string // ISO date, 2026-11-20
+}
+
+func (p Account) facts() facts {
+	return facts{template: "account", common: p.Common, script: "dialtone.js"}
+}
+
+// Legal is /legal/terms and /legal/privacy where the operator hosts them with
+// us: id page-legal.
+type Legal struct {
+	Common
+	Kind    string // "terms", "privacy"
+	Version string // version or date of the text, "" if unknown
+}
+
+func (p Legal) facts() facts {
+	return facts{template: "legal", common: p.Common}
+}
+
+// Demo is /demo, a page that signs in through the real flow and shows the
+// tokens. Ids page-demo, demo-start, demo-refresh, demo-signout.
+type Demo struct {
+	Common
+	SignedIn bool
+	Steps    []DemoStep
+	Problem  *Problem
+}
+
+// DemoStep is one exchange to show. Title is a message key: demo_id_token,
+// demo_access_token, demo_userinfo, demo_refreshed; another text is shown as it is.
+type DemoStep struct {
+	Title, Body string
+}
+
+func (p Demo) facts() facts {
+	return facts{template: "demo", common: p.Common, problem: p.Problem, script: "dialtone.js"}
+}
+
+// everyPage has one of each, so that New notices a missing template.
+func everyPage() []Page {
+	return []Page{
+		Login{}, Code{}, Consent{}, Logout{}, SignedOut{}, Error{},
+		FormPost{}, Account{}, Legal{}, Demo{},
+	}
+}

@@ -1,0 +1,40 @@
+package web
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"strconv"
+)
+
+// Render writes the page with its status and headers, in the language that
+// Language describes. A choice of language by ?lang= is remembered in a cookie.
+func (s *Site) Render(w http.ResponseWriter, r *http.Request, status int, p Page) {
+	f := p.facts()
+	e := s.edition(r, f.common.UILocales)
+	b := s.buffers.Get().(*bytes.Buffer)
+	defer s.putBuffer(b)
+	if err := e.pages[f.template].Execute(b, s.view(e, r, p, f)); err != nil {
+		slog.ErrorContext(r.Context(), "page not rendered", "page", f.template, "error", err)
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+	s.rememberChoice(w, r)
+	setHeaders(w.Header(), f, e.tag)
+	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // the person may have gone; nobody is left to tell
+}
+
+// largestBuffer is more than any page needs; a larger one is not kept.
+const largestBuffer = 64 << 10
+
+func newBuffer() any { return bytes.NewBuffer(make([]byte, 0, 12<<10)) }
+
+func (s *Site) putBuffer(b *bytes.Buffer) {
+	if b.Cap() > largestBuffer {
+		return
+	}
+	b.Reset()
+	s.buffers.Put(b)
+}

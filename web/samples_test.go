@@ -1,0 +1,73 @@
+package web
+
+import "time"
+
+// samples are pages as handlers fill them, by a name for golden files. Every
+// page type is here, and every state of a page that looks different.
+func samples() map[string]Page {
+	shop := &Client{
+		ID: "shop", Name: "小满商城", LogoURI: "https://shop.example/logo.png", ClientURI: "https://shop.example/",
+		PolicyURI: "https://shop.example/privacy", TOSURI: "https://shop.example/terms",
+	}
+	china := []Region{{ISO: "CN", CallingCode: "86", Selected: true}}
+	several := []Region{{ISO: "CN", CallingCode: "86"}, {ISO: "HK", CallingCode: "+852", Selected: true}, {ISO: "US", CallingCode: "1"}}
+	const masked = "+86 138****8000"
+	login := Login{
+		Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Client: shop,
+		Regions: china, AskAgreement: true, CanCancel: true,
+	}
+	code := Code{
+		Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Challenge: "0199c1", Client: shop,
+		Masked: masked, ExpiresIn: 300, Status: "sent", CanCancel: true,
+	}
+	loginWith := func(change func(*Login)) Login { l := login; change(&l); return l }
+	codeWith := func(change func(*Code)) Code { c := code; change(&c); return c }
+	return map[string]Page{
+		"login":        login,
+		"login-direct": Login{Flow: "Zk3mP0aQ", Regions: china},
+		"login-regions": loginWith(func(l *Login) {
+			l.Regions, l.Phone, l.Agreed = several, "138001", true
+			l.Problem = &Problem{Code: "phone_invalid", Field: "phone"}
+		}),
+		"login-agree": loginWith(func(l *Login) {
+			l.Phone, l.Problem = "13800138000", &Problem{Code: "agreement_required", Field: "agree"}
+		}),
+		"login-limit": loginWith(func(l *Login) {
+			l.Agreed, l.Problem = true, &Problem{Code: "sms_hourly_limit", RetryAfter: 40 * time.Minute}
+		}),
+		"code":      codeWith(func(c *Code) { c.ResendIn = 58 }),
+		"code-late": codeWith(func(c *Code) { c.Status = "unknown" }),
+		"code-last": codeWith(func(c *Code) {
+			c.Problem = &Problem{Code: "code_incorrect_last", Field: "code", Params: map[string]string{"tries": "1"}}
+		}),
+		"code-spent":   codeWith(func(c *Code) { c.Problem = &Problem{Code: "code_attempts_exceeded"} }),
+		"code-unknown": codeWith(func(c *Code) { c.Masked, c.Problem = "", &Problem{Code: "code_expired"} }),
+		"consent": Consent{
+			Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Session: "0199c2", Client: *shop,
+			RedirectHost: "shop.example", Masked: masked,
+			Scopes: []string{"openid", "profile", "email", "phone", "address", "offline_access", "orders:read"},
+		},
+		"logout":     Logout{Common: Common{FormAction: "https://shop.example"}, Ticket: "c2VhbGVk", Client: shop, Masked: masked},
+		"signed-out": SignedOut{Client: shop},
+		"error": Error{
+			Common: Common{RequestID: "0199c3"}, Code: "invalid_redirect_uri",
+			Description: "redirect_uri is not registered for this client",
+		},
+		"error-back": Error{
+			Common: Common{RequestID: "0199c3"}, Code: "flow_expired", Description: "this page has expired, start again",
+			BackURL: "https://shop.example/", BackName: "小满商城",
+		},
+		"form-post": FormPost{
+			Client: shop, Action: "https://shop.example/callback",
+			Fields: []Field{{"code", "ac.1"}, {"state", "xyz"}, {"iss", "https://id.example.com"}},
+		},
+		"account": Account{Masked: masked, Since: "2026-11-20"},
+		"terms":   Legal{Kind: "terms", Version: "2026-11-20"},
+		"privacy": Legal{Kind: "privacy"},
+		"demo":    Demo{},
+		"demo-signed-in": Demo{SignedIn: true, Steps: []DemoStep{
+			{"demo_id_token", "{\n  \"alg\": \"RS256\"\n}\n{\n  \"iss\": \"http://localhost:8080\"\n}"},
+			{"demo_userinfo", "{\n  \"phone_number\": \"+8613800138000\"\n}"},
+		}},
+	}
+}

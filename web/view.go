@@ -1,0 +1,141 @@
+package web
+
+import (
+	"cmp"
+	"html/template"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// view is what templates see: the frame, and the page's own struct as Page. It
+// embeds nothing, because reflection finds promoted fields only slowly.
+type view struct {
+	edition *edition
+	problem *Problem
+
+	Page      Page
+	At        notices
+	Failed    bool
+	Here      template.URL // this page, ready for "lang="; begins with "?" or with a path of ours
+	Client    *clientView
+	Region    *regionView  // the only one
+	Regions   []regionView // if there are several
+	Script    string       // asset name
+	RequestID string
+}
+
+// notices hold the text of a problem at the field that it belongs to.
+type notices struct{ Form, Phone, Agree, Code *notice }
+
+// notice is a localised Problem. Field is empty where it is about the whole form.
+type notice struct{ Field, Text string }
+
+// regionView is a region in the language of the page.
+type regionView struct {
+	ISO, Code, Name string // Code with its plus sign
+	Selected        bool
+}
+
+// clientView has only URLs that may be shown.
+type clientView struct {
+	Name, Logo, Site, Policy, Terms string
+	FirstParty                      bool
+}
+
+// CodeSpent says whether the problem is that this code will never work, so that
+// the way on is a new one.
+func (v *view) CodeSpent() bool {
+	if v.problem == nil {
+		return false
+	}
+	return v.problem.Code == "code_expired" || v.problem.Code == "code_attempts_exceeded"
+}
+
+// Heading is the headline of an error page.
+func (v *view) Heading() string {
+	if v.problem == nil {
+		return ""
+	}
+	return v.edition.fixed[headline(v.problem.Code)]
+}
+
+// ScopeText and ScopeDetail describe a scope value in plain words; "" if it is
+// a client's own.
+func (v *view) ScopeText(scope string) string   { return v.edition.scope(scope, "") }
+func (v *view) ScopeDetail(scope string) string { return v.edition.scope(scope, "_detail") }
+
+// StepTitle names a step of the demo.
+func (v *view) StepTitle(title string) string { return cmp.Or(v.edition.fixed[title], title) }
+
+// Date writes an ISO date in the language of the page.
+func (v *view) Date(iso string) string { return v.edition.date(iso) }
+
+// Link returns u if it may be shown, else "".
+func (v *view) Link(u string) string { return linkURL(u) }
+
+func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
+	v := &view{
+		edition:   e,
+		problem:   f.problem,
+		Page:      p,
+		Failed:    f.problem != nil,
+		Here:      here(r, f),
+		Client:    viewClient(f.client),
+		Script:    f.script,
+		RequestID: f.common.RequestID,
+	}
+	if f.problem != nil {
+		v.At = e.notices(f)
+	}
+	for _, r := range f.regions {
+		v.Regions = append(v.Regions, e.viewRegion(r))
+	}
+	if len(v.Regions) == 1 {
+		v.Region, v.Regions = &v.Regions[0], nil
+	}
+	return v
+}
+
+func (e *edition) viewRegion(r Region) regionView {
+	name := r.Name
+	if name == "" {
+		name = e.region(r.ISO)
+	}
+	return regionView{ISO: r.ISO, Code: "+" + strings.TrimPrefix(r.CallingCode, "+"), Name: name, Selected: r.Selected}
+}
+
+func viewClient(c *Client) *clientView {
+	if c == nil {
+		return nil
+	}
+	name := c.Name
+	if name == "" {
+		name = c.ID
+	}
+	return &clientView{
+		Name: name, FirstParty: c.FirstParty,
+		Logo: webURL(c.LogoURI), Site: webURL(c.ClientURI), Policy: webURL(c.PolicyURI), Terms: webURL(c.TOSURI),
+	}
+}
+
+// notices puts the problem at its field, or above the form if the page does not
+// have that field.
+func (e *edition) notices(f facts) (at notices) {
+	n := &notice{Field: f.problem.Field, Text: e.problem(f.problem.Code, f.problem.Params, f.problem.RetryAfter)}
+	if n.Field == "region" {
+		n.Field = "phone" // one frame holds both
+	}
+	switch {
+	case !slices.Contains(f.fields, n.Field):
+		n.Field = ""
+		at.Form = n
+	case n.Field == "phone":
+		at.Phone = n
+	case n.Field == "agree":
+		at.Agree = n
+	case n.Field == "code":
+		at.Code = n
+	}
+	return at
+}
