@@ -1,0 +1,52 @@
+package user
+
+import (
+	"context"
+	"net/netip"
+)
+
+// Caller is what the server knows of whoever sent a request.
+type Caller struct {
+	Address   netip.Addr // of the person, behind trusted proxies; the zero Addr if unknown
+	RequestID string
+}
+
+type callerKey struct{}
+
+// WithCaller returns a context that knows the caller.
+func WithCaller(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+// CallerOf returns the caller, or the zero Caller if nobody named one.
+func CallerOf(ctx context.Context) Caller {
+	c, _ := ctx.Value(callerKey{}).(Caller)
+	return c
+}
+
+// prefixOf is the part of an address that is kept with sessions and agreements:
+// enough to recognise a place, too little to single out a household. "" if the
+// address is unknown.
+func prefixOf(a netip.Addr) string {
+	a = a.Unmap()
+	if !a.IsValid() {
+		return ""
+	}
+	bits := 48
+	if a.Is4() {
+		bits = 24
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return ""
+	}
+	return p.String()
+}
+
+// textOf is an address as the audit log has it, "" if unknown.
+func textOf(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.Unmap().String()
+}

@@ -1,0 +1,168 @@
+package user
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/dialtone-id/dialtone/internal/fault"
+	"github.com/dialtone-id/dialtone/internal/sms"
+	"github.com/dialtone-id/dialtone/web"
+)
+
+// codePage is a request to one of the pages about a code.
+type codePage struct {
+	flow Flow
+	ref  sms.Ref
+	code string
+}
+
+// openCode reads the fields of such a request. The challenge is bound to the
+// flow's secret, so another browser's, another client's or an invented one is
+// simply no challenge.
+func (p *Pages) openCode(r *http.Request) (codePage, error) {
+	form, err := parse(r)
+	if err != nil {
+		return codePage{}, err
+	}
+	f, err := p.Flows.Find(r, form.Get("flow"))
+	if err != nil {
+		return codePage{}, err
+	}
+	ref := sms.Ref{ID: form.Get("challenge"), Purpose: sms.Login, ClientID: f.ClientID, Flow: f.Binding()}
+	return codePage{flow: f, ref: ref, code: form.Get("code")}, nil
+}
+
+// showCode is GET /login/code. It lives on: reloading it, or coming back to it,
+// shows where the challenge is now.
+func (p *Pages) showCode(w http.ResponseWriter, r *http.Request) error {
+	c, err := p.openCode(r)
+	if err != nil {
+		return p.flowGone(w, r, err)
+	}
+	challenge, err := p.SMS.Get(r.Context(), c.ref)
+	if err != nil {
+		return p.codeMistake(w, r, c, err)
+	}
+	var bad *web.Problem
+	if trouble := troubleOf(challenge); trouble != nil {
+		bad = problem(trouble, "")
+	}
+	p.renderCode(w, r, c, http.StatusOK, challenge, bad)
+	return nil
+}
+
+// troubleOf says why a challenge needs another message, nil if it does not.
+func troubleOf(c sms.Challenge) *fault.Error {
+	switch {
+	case c.TriesLeft == 0:
+		return sms.ErrAttemptsExceeded
+	case !c.ExpiresAt.After(time.Now()):
+		return sms.ErrCodeExpired
+	case c.Status == sms.StatusFailed:
+		return sms.ErrProviderUnavailable
+	}
+	return nil
+}
+
+// checkCode is POST /login/code: the right code signs in.
+func (p *Pages) checkCode(w http.ResponseWriter, r *http.Request) error {
+	c, err := p.openCode(r)
+	if err != nil {
+		return p.flowGone(w, r, err)
+	}
+	proof, err := p.SMS.Check(r.Context(), c.ref, c.code)
+	if err != nil {
+		return p.codeMistake(w, r, c, err)
+	}
+	attempt := Attempt{
+		ClientID: c.flow.ClientID, AgreementVersion: proof.Note, Locale: p.language(r, c.flow),
+		Address: CallerOf(r.Context()).Address, UserAgent: r.UserAgent(), Browser: true,
+	}
+	// A session that this browser had is rotated away: nothing that was known
+	// before the sign-in is worth anything after it.
+	if old, _, err := p.Users.SessionOf(r); err == nil {
+		attempt.Replaces = old.ID
+	} else if !isNotFound(err) {
+		return err
+	}
+	in, err := p.Users.SignInBySMS(r.Context(), proof, attempt)
+	if errors.Is(err, ErrDisabled) {
+		p.showError(w, r, c.flow, ErrDisabled, "/login?flow="+c.flow.ID) // another number may do
+		return nil
+	}
+	if err != nil {
+		return p.codeMistake(w, r, c, err)
+	}
+	p.Users.setCookie(w, in)
+	p.Users.rememberDevice(w, r, proof.Number)
+	if c.flow, err = p.Flows.signedIn(w, c.flow, in.Session.ID); err != nil {
+		return err
+	}
+	p.carryOn(w, r, c.flow, in.Session)
+	return nil
+}
+
+// carryOn goes where a flow leads after its sign-in.
+func (p *Pages) carryOn(w http.ResponseWriter, r *http.Request, f Flow, s Session) {
+	if len(f.Request) > 0 {
+		p.Next.SignedIn(w, r, f, s)
+		return
+	}
+	p.Flows.End(w, f)
+	see(w, r, "/account", nil)
+}
+
+// resendCode is POST /login/code/resend. While the challenge lives its code is
+// sent again; afterwards the same button starts another for the same number.
+func (p *Pages) resendCode(w http.ResponseWriter, r *http.Request) error {
+	c, err := p.openCode(r)
+	if err != nil {
+		return p.flowGone(w, r, err)
+	}
+	challenge, err := p.SMS.Resend(r.Context(), c.ref, p.language(r, c.flow), CallerOf(r.Context()).Address)
+	if err != nil {
+		return p.codeMistake(w, r, c, err)
+	}
+	p.seeCode(w, r, c.flow, challenge.ID)
+	return nil
+}
+
+// codeMistake shows the code page again with what went wrong. A code that was
+// used up by this very flow, in the browser that it signed in, is no mistake:
+// the back button was pressed, or the button twice, and the sign-in goes on.
+func (p *Pages) codeMistake(w http.ResponseWriter, r *http.Request, c codePage, err error) error {
+	bad, ok := shown(err)
+	if !ok {
+		return err
+	}
+	if c.flow.session != "" && errors.Is(err, sms.ErrCodeExpired) {
+		session, _, err := p.Users.SessionOf(r)
+		if err == nil && session.ID == c.flow.session {
+			p.carryOn(w, r, c.flow, session)
+			return nil
+		}
+	}
+	challenge, lookup := p.SMS.Get(r.Context(), c.ref)
+	if lookup != nil && !errors.Is(lookup, sms.ErrCodeExpired) {
+		return lookup
+	}
+	field := ""
+	if errors.Is(err, sms.ErrCodeIncorrect) || errors.Is(err, sms.ErrCodeIncorrectLast) {
+		field = "code"
+	}
+	p.renderCode(w, r, c, bad.Status, challenge, problem(bad, field))
+	return nil
+}
+
+func (p *Pages) renderCode(w http.ResponseWriter, r *http.Request, c codePage, status int, challenge sms.Challenge, bad *web.Problem) {
+	masked := ""
+	if !challenge.Number.IsZero() {
+		masked = challenge.Number.String()
+	}
+	p.Site.Render(w, r, status, web.Code{
+		Common: c.flow.common(r), Flow: c.flow.ID, Challenge: c.ref.ID, Client: c.flow.Client, Masked: masked,
+		ResendIn: seconds(time.Until(challenge.ResendAt)), ExpiresIn: seconds(time.Until(challenge.ExpiresAt)),
+		Status: challenge.Status, CanCancel: len(c.flow.Request) > 0, Problem: bad,
+	})
+}

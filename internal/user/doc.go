@@ -1,0 +1,22 @@
+// Package user keeps people: their accounts, the numbers they are found by, the
+// terms they agreed to, their browser sessions, and the pages they sign in with.
+//
+// An account is a random id (the OpenID subject) with one phone number. The
+// number is sealed in its row and found through a keyed index; a number without
+// an account becomes one in the very transaction that uses its code up
+// (SignInBySMS), so an account never exists without proof of its number unless
+// an operator made it, and then the number is not "verified".
+//
+//	/login ──> /login/code ──> signed in ──> Continuation (the authorize request)
+//	   │  flow cookie: what waits for this person, and which browser it is
+//	   └─ POST sends a code ─┘ POST checks it: session cookie, device cookie
+//
+// Three cookies, none readable by script: the flow (sealed, 30 minutes), the
+// session (id and secret; the table keeps only the secret's hash) and the device
+// (which numbers signed in here before; it buys a share of the SMS budget and
+// nothing else).
+//
+// Whatever a person or a client may learn is a *fault.Error; db.ErrNotFound is
+// the answer of look-ups. Whether a number has an account shows nowhere before
+// its code was typed: nothing is looked up until then.
+package user

@@ -1,0 +1,225 @@
+package user
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dialtone-id/dialtone/internal/audit"
+	"github.com/dialtone-id/dialtone/internal/db"
+)
+
+// How long a browser session lives: until it was not used for sessionIdle, and
+// never longer than sessionLife. Use is written down at most every seenEvery, so
+// the idle limit is exact to that.
+const (
+	sessionIdle = 7 * 24 * time.Hour
+	sessionLife = 30 * 24 * time.Hour
+	seenEvery   = time.Hour
+)
+
+const sessionCookie = "dialtone_session"
+
+// Session is a browser session.
+type Session struct {
+	ID        string    `json:"sid"`
+	UserID    string    `json:"sub"`
+	AuthTime  time.Time `json:"auth_time"`
+	AMR       []string  `json:"amr"` // RFC 8176
+	ACR       string    `json:"acr"`
+	UserAgent string    `json:"user_agent,omitempty"`
+	IPPrefix  string    `json:"ip_prefix,omitempty"` // of the sign-in
+	CreatedAt time.Time `json:"created_at"`
+	SeenAt    time.Time `json:"seen_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+	EndedAt   time.Time `json:"ended_at,omitzero"` // zero while it lives
+}
+
+// openSession inserts a session and returns it with the value of its cookie,
+// "<id>.<secret>". Only the secret's hash is kept: a copy of the table signs
+// nobody in. The secret is 256 random bits, so a plain hash is enough.
+func (s *Service) openSession(ctx context.Context, userID string, a Attempt, now time.Time) (Session, string, error) {
+	var raw [32]byte
+	rand.Read(raw[:])
+	secret := base64.RawURLEncoding.EncodeToString(raw[:])
+	hash := sha256.Sum256([]byte(secret))
+	now = db.Time(db.Micros(now))
+	sess := Session{
+		ID: db.NewID(), UserID: userID, AuthTime: now, AMR: []string{"sms", "otp"}, ACR: "1",
+		UserAgent: clip(a.UserAgent, 256), IPPrefix: prefixOf(a.Address),
+		CreatedAt: now, ExpiresAt: now.Add(sessionLife), SeenAt: now,
+	}
+	_, err := s.db.Exec(ctx, `
+		INSERT INTO sessions (id, user_id, secret_hash, auth_time, amr, acr, user_agent, ip_prefix, created_at, seen_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $4, $4, $9)`,
+		sess.ID, userID, hash[:], db.Micros(now), strings.Join(sess.AMR, " "), sess.ACR,
+		sess.UserAgent, sess.IPPrefix, db.Micros(sess.ExpiresAt))
+	if err != nil {
+		return Session{}, "", fmt.Errorf("open session: %w", err)
+	}
+	return sess, sess.ID + "." + secret, nil
+}
+
+// SessionOf returns the live session of the request's cookie and its active
+// user: one SELECT, and once an hour an UPDATE that notes the use. Whatever is
+// wrong - no cookie, two of them, a wrong secret, ended, expired, disabled - is
+// db.ErrNotFound; other errors mean that the question could not be answered.
+func (s *Service) SessionOf(r *http.Request) (Session, User, error) {
+	value, ok := s.cookies.read(r, sessionCookie)
+	if !ok {
+		return Session{}, User{}, db.ErrNotFound
+	}
+	id, secret, ok := strings.Cut(value, ".")
+	if !ok || len(id) != 36 || len(secret) != 43 {
+		return Session{}, User{}, db.ErrNotFound
+	}
+	ctx, now := r.Context(), time.Now()
+	var (
+		sess                        Session
+		u                           row
+		hash                        []byte
+		amr                         string
+		authTime, from, seen, until int64
+	)
+	err := s.db.QueryRow(ctx, `
+		SELECT u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at,
+		       s.id, s.user_id, s.secret_hash, s.auth_time, s.amr, s.acr, s.user_agent, s.ip_prefix, s.created_at, s.seen_at, s.expires_at
+		FROM sessions s
+		JOIN users u ON u.id = s.user_id
+		LEFT JOIN identifiers i ON i.user_id = u.id AND i.kind = 'phone'
+		WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 AND s.seen_at > $3 AND u.status = 'active'`,
+		id, db.Micros(now), db.Micros(now.Add(-sessionIdle))).
+		Scan(append(u.columns(), &sess.ID, &sess.UserID, &hash, &authTime, &amr, &sess.ACR,
+			&sess.UserAgent, &sess.IPPrefix, &from, &seen, &until)...)
+	if err != nil {
+		return Session{}, User{}, fmt.Errorf("find session: %w", err)
+	}
+	given := sha256.Sum256([]byte(secret))
+	if subtle.ConstantTimeCompare(given[:], hash) != 1 {
+		return Session{}, User{}, db.ErrNotFound
+	}
+	person, err := s.user(u)
+	if err != nil {
+		return Session{}, User{}, err
+	}
+	sess.AuthTime, sess.AMR = db.Time(authTime), strings.Fields(amr)
+	sess.CreatedAt, sess.SeenAt, sess.ExpiresAt = db.Time(from), db.Time(seen), db.Time(until)
+	if now.Sub(sess.SeenAt) >= seenEvery {
+		s.noteUse(ctx, &sess, now)
+	}
+	return sess, person, nil
+}
+
+// noteUse moves seen_at on. Of several requests at once one writes; a failure
+// costs an hour of the idle limit, not the request.
+func (s *Service) noteUse(ctx context.Context, sess *Session, now time.Time) {
+	_, err := s.db.Exec(ctx, `UPDATE sessions SET seen_at = $1 WHERE id = $2 AND seen_at = $3 AND ended_at IS NULL`,
+		db.Micros(now), sess.ID, db.Micros(sess.SeenAt))
+	if err != nil {
+		slog.WarnContext(ctx, "the use of a session was not noted", "session", sess.ID, "error", err)
+		return
+	}
+	sess.SeenAt = db.Time(db.Micros(now))
+}
+
+// EndSession ends a session for actor ("user:ID", "client:ID", "operator").
+// Ending one that is over, or never was, changes nothing and is no error.
+// Grants that stand on the session see its ended_at when they are next used.
+func (s *Service) EndSession(ctx context.Context, id, actor string) error {
+	_, err := s.endSession(ctx, id, actor)
+	return err
+}
+
+func (s *Service) endSession(ctx context.Context, id, actor string) (ended bool, err error) {
+	err = s.db.Tx(ctx, func(ctx context.Context) error {
+		var owner string
+		err := s.db.QueryRow(ctx, `UPDATE sessions SET ended_at = $1 WHERE id = $2 AND ended_at IS NULL RETURNING user_id`,
+			db.Micros(time.Now()), id).Scan(&owner)
+		if isNotFound(err) {
+			ended = false
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("end session: %w", err)
+		}
+		ended = true
+		return s.record(ctx, "session.ended", actor, owner, map[string]string{"session": id})
+	})
+	return ended, err
+}
+
+// EndSessions ends every session of a user and returns how many there were.
+func (s *Service) EndSessions(ctx context.Context, userID, actor string) (int64, error) {
+	var n int64
+	err := s.db.Tx(ctx, func(ctx context.Context) error {
+		var err error
+		n, err = s.db.Exec(ctx, `UPDATE sessions SET ended_at = $1 WHERE user_id = $2 AND ended_at IS NULL`,
+			db.Micros(time.Now()), userID)
+		if err != nil {
+			return fmt.Errorf("end sessions: %w", err)
+		}
+		if n == 0 {
+			return nil
+		}
+		return s.record(ctx, "session.ended", actor, userID, map[string]string{"count": fmt.Sprint(n)})
+	})
+	return n, err
+}
+
+// setCookie hands the browser its session. The cookie outlives the idle limit,
+// which is the table's to enforce.
+func (s *Service) setCookie(w http.ResponseWriter, in SignedIn) {
+	s.cookies.set(w, sessionCookie, in.Secret, sessionLife)
+}
+
+// ClearCookie makes the browser forget its session; ending it is EndSession's.
+func (s *Service) ClearCookie(w http.ResponseWriter) { s.cookies.clear(w, sessionCookie) }
+
+// Purge deletes sessions that expired more than a day before now, in batches,
+// and returns how many. Ended ones stay until then: grants look at them.
+func (s *Service) Purge(ctx context.Context, now time.Time) (int64, error) {
+	const batch = 500
+	var total int64
+	for {
+		n, err := s.db.Exec(ctx, `
+			DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`,
+			db.Micros(now.Add(-24*time.Hour)), batch)
+		if err != nil {
+			return total, fmt.Errorf("purge sessions: %w", err)
+		}
+		total += n
+		if n < batch {
+			return total, nil
+		}
+	}
+}
+
+// record writes one audit line; it joins the transaction in ctx.
+func (s *Service) record(ctx context.Context, event, actor, userID string, detail map[string]string) error {
+	return s.audit.Record(ctx, audit.Event{
+		Name: event, Actor: actor, UserID: userID, IP: textOf(CallerOf(ctx).Address), Detail: detail,
+	})
+}
+
+// clip shortens text to at most n bytes of valid UTF-8 without control characters.
+func clip(text string, n int) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == utf8.RuneError || r == 0x7f {
+			return -1
+		}
+		return r
+	}, text)
+	for len(text) > n {
+		_, size := utf8.DecodeLastRuneInString(text)
+		text = text[:len(text)-size]
+	}
+	return text
+}

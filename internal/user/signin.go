@@ -1,0 +1,213 @@
+package user
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/dialtone-id/dialtone/internal/audit"
+	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/fault"
+	"github.com/dialtone-id/dialtone/internal/sms"
+)
+
+// ErrDisabled is told to nobody but the person who typed the right code.
+var ErrDisabled = fault.New(http.StatusForbidden, "account_disabled", "this account is disabled")
+
+// Attempt is the context of a sign-in.
+type Attempt struct {
+	ClientID         string
+	AgreementVersion string // "" where the client is not asked (skip_agreement)
+	Locale           string
+	Address          netip.Addr
+	UserAgent        string
+	Browser          bool   // make a browser session
+	Replaces         string // session id that this sign-in rotates away, "" if none
+}
+
+// SignedIn is the outcome.
+type SignedIn struct {
+	User    User
+	Session Session // zero unless Attempt.Browser
+	Secret  string  // the session cookie's value, to be set once
+	Created bool
+}
+
+// SignInBySMS uses the proof up, registers the number if it is new, keeps the
+// agreement, makes the session and the audit record: one transaction, at most
+// eight statements for a known number. Faults: code_expired if the proof was
+// used before, account_disabled.
+//
+// A disabled account is refused after the commit: its code is used up and the
+// refusal recorded, so that the code cannot be tried again.
+func (s *Service) SignInBySMS(ctx context.Context, p sms.Proof, a Attempt) (SignedIn, error) {
+	for try := 1; ; try++ {
+		in, err := s.signIn(ctx, p, a)
+		switch {
+		case errors.Is(err, db.ErrConflict) && try < 3:
+			// An operator deleted the account between two of our statements;
+			// all was rolled back, and the number is a new one now.
+			continue
+		case err != nil:
+			return SignedIn{}, err
+		case in.User.Status != Active:
+			return SignedIn{}, ErrDisabled
+		}
+		return in, nil
+	}
+}
+
+func (s *Service) signIn(ctx context.Context, p sms.Proof, a Attempt) (in SignedIn, err error) {
+	err = s.db.Tx(ctx, func(ctx context.Context) error {
+		in = SignedIn{} // the transaction may run again
+		now := time.Now()
+		if err := p.Consume(ctx); err != nil {
+			return err
+		}
+		if in.User, in.Created, err = s.findOrRegister(ctx, p.Number, now); err != nil {
+			return err
+		}
+		if in.User.Status != Active {
+			return s.recordSignIn(ctx, "login.refused", in, a)
+		}
+		if err := s.keepAgreement(ctx, in.User.ID, a, now); err != nil {
+			return err
+		}
+		if a.Browser {
+			if in.Session, in.Secret, err = s.openSession(ctx, in.User.ID, a, now); err != nil {
+				return err
+			}
+		}
+		if a.Replaces != "" {
+			if _, err := s.db.Exec(ctx, `UPDATE sessions SET ended_at = $1 WHERE id = $2 AND ended_at IS NULL`,
+				db.Micros(now), a.Replaces); err != nil {
+				return fmt.Errorf("end the session before: %w", err)
+			}
+		}
+		event := "login.succeeded"
+		if in.Created {
+			event = "user.created"
+		}
+		return s.recordSignIn(ctx, event, in, a)
+	})
+	return in, err
+}
+
+// findOrRegister returns the account of a proven number.
+func (s *Service) findOrRegister(ctx context.Context, n sms.Number, now time.Time) (u User, created bool, err error) {
+	lookup := n.Index(s.vault)
+	u, err = s.findByLookup(ctx, lookup)
+	switch {
+	case isNotFound(err):
+		return s.register(ctx, n, lookup, now)
+	case err != nil:
+		return User{}, false, err
+	case u.PhoneVerifiedAt.IsZero(): // an operator made the account; now the number is proven
+		if _, err := s.db.Exec(ctx, `UPDATE identifiers SET verified_at = $1 WHERE kind = 'phone' AND lookup = $2`,
+			db.Micros(now), lookup); err != nil {
+			return User{}, false, fmt.Errorf("verify number: %w", err)
+		}
+		u.PhoneVerifiedAt = now
+	}
+	return u, false, nil
+}
+
+// register makes an account for a proven number. The key of identifiers decides
+// between two sign-ins of one new number; the loser takes its row back and
+// continues with the winner's account.
+func (s *Service) register(ctx context.Context, n sms.Number, lookup []byte, now time.Time) (User, bool, error) {
+	now = db.Time(db.Micros(now))
+	u := User{
+		ID: uuid.NewString(), Status: Active, Phone: n, PhoneVerifiedAt: now, CreatedAt: now, UpdatedAt: now,
+	}
+	won, err := s.insert(ctx, u, lookup)
+	if err != nil {
+		return User{}, false, err
+	}
+	if won {
+		return u, true, nil
+	}
+	if _, err := s.db.Exec(ctx, `DELETE FROM users WHERE id = $1`, u.ID); err != nil {
+		return User{}, false, fmt.Errorf("take back a second account: %w", err)
+	}
+	u, err = s.findByLookup(ctx, lookup)
+	return u, false, err
+}
+
+// insert writes an account and its number; false if the number has one already,
+// and then the users row is the caller's to take back.
+func (s *Service) insert(ctx context.Context, u User, lookup []byte) (bool, error) {
+	claims, err := encodeClaims(u.Claims)
+	if err != nil {
+		return false, err
+	}
+	if _, err := s.db.Exec(ctx, `INSERT INTO users (id, status, claims, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)`,
+		u.ID, u.Status, claims, db.Micros(u.CreatedAt), db.Micros(u.UpdatedAt)); err != nil {
+		return false, fmt.Errorf("insert user: %w", err)
+	}
+	n, err := s.db.Exec(ctx, `
+		INSERT INTO identifiers (kind, lookup, user_id, sealed, verified_at) VALUES ('phone', $1, $2, $3, $4)
+		ON CONFLICT (kind, lookup) DO NOTHING`,
+		lookup, u.ID, s.seal(u.Phone, u.ID), verifiedMicros(u))
+	if err != nil {
+		return false, fmt.Errorf("insert identifier: %w", err)
+	}
+	return n == 1, nil
+}
+
+// keepAgreement writes down that the person agreed to a version of the terms,
+// once per version, in one statement.
+func (s *Service) keepAgreement(ctx context.Context, userID string, a Attempt, now time.Time) error {
+	if a.AgreementVersion == "" {
+		return nil
+	}
+	_, err := s.db.Exec(ctx, `
+		INSERT INTO agreements (id, user_id, version, client_id, locale, ip_prefix, agreed_at)
+		SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS TEXT), CAST($6 AS TEXT), CAST($7 AS BIGINT)
+		WHERE NOT EXISTS (SELECT 1 FROM agreements WHERE user_id = $2 AND version = $3)`,
+		db.NewID(), userID, a.AgreementVersion, a.ClientID, a.Locale, prefixOf(a.Address), db.Micros(now))
+	if err != nil {
+		return fmt.Errorf("keep agreement: %w", err)
+	}
+	return nil
+}
+
+func (s *Service) recordSignIn(ctx context.Context, event string, in SignedIn, a Attempt) error {
+	detail := map[string]string{"method": "sms"}
+	if in.Session.ID != "" {
+		detail["session"] = in.Session.ID
+	}
+	if a.Replaces != "" {
+		detail["replaces"] = a.Replaces
+	}
+	return s.audit.Record(ctx, audit.Event{
+		Name: event, Actor: "user:" + in.User.ID, UserID: in.User.ID, ClientID: a.ClientID,
+		IP: textOf(a.Address), Detail: detail,
+	})
+}
+
+func (s *Service) findByLookup(ctx context.Context, lookup []byte) (User, error) {
+	var r row
+	err := s.db.QueryRow(ctx, `
+		SELECT u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at
+		FROM identifiers i JOIN users u ON u.id = i.user_id
+		WHERE i.kind = 'phone' AND i.lookup = $1`, lookup).Scan(r.columns()...)
+	if err != nil {
+		return User{}, fmt.Errorf("find user by number: %w", err)
+	}
+	return s.user(r)
+}
+
+func verifiedMicros(u User) int64 {
+	if u.PhoneVerifiedAt.IsZero() {
+		return 0
+	}
+	return db.Micros(u.PhoneVerifiedAt)
+}
+
+func isNotFound(err error) bool { return errors.Is(err, db.ErrNotFound) }
