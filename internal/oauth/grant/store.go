@@ -1,0 +1,137 @@
+package grant
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dialtone-id/dialtone/internal/db"
+)
+
+// Create inserts the grant if its id is new and its user is active: one statement, the
+// compare-and-set of code redemption. ErrUsed if the id exists, ErrUserInactive otherwise.
+func (s *Store) Create(ctx context.Context, g Grant) error {
+	n, err := s.db.Exec(ctx, `
+		INSERT INTO grants (id, client_id, user_id, session_id, scope, audience, auth_time, amr, acr,
+			salt, generation, rotated_at, created_at, expires_at)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+		WHERE EXISTS (SELECT 1 FROM users WHERE id = $3 AND status = 'active')
+		ON CONFLICT (id) DO NOTHING`,
+		columns(g)...)
+	switch {
+	case errors.Is(err, db.ErrConflict): // the user was deleted between the check and the insert
+		return ErrUserInactive
+	case err != nil:
+		return fmt.Errorf("create grant: %w", err)
+	case n == 1:
+		return nil
+	}
+	return s.whyNotCreated(ctx, g.ID)
+}
+
+// whyNotCreated costs a read that only losers pay.
+func (s *Store) whyNotCreated(ctx context.Context, id string) error {
+	var one int
+	err := s.db.QueryRow(ctx, `SELECT 1 FROM grants WHERE id = $1`, id).Scan(&one)
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return ErrUserInactive
+	case err != nil:
+		return fmt.Errorf("read grant: %w", err)
+	}
+	return ErrUsed
+}
+
+// columns are the values of a row in the order of the insert statements.
+func columns(g Grant) []any {
+	return []any{
+		g.ID, g.ClientID, g.UserID, g.SessionID, strings.Join(g.Scope, " "), strings.Join(g.Audience, " "),
+		db.Micros(g.AuthTime), strings.Join(g.AMR, " "), g.ACR, g.Salt, g.Generation,
+		db.Micros(g.RotatedAt), db.Micros(g.CreatedAt), db.Micros(g.ExpiresAt),
+	}
+}
+
+// Find reads one grant with what its tokens depend on. db.ErrNotFound.
+func (s *Store) Find(ctx context.Context, id string) (Live, error) {
+	var l Live
+	var scope, audience, amr string
+	var authTime, rotated, created, expires int64
+	var revoked, verified, updated, sessionExpires, sessionEnded sql.NullInt64
+	var status, claims sql.NullString
+	err := s.db.QueryRow(ctx, `
+		SELECT g.id, g.client_id, g.user_id, g.session_id, g.scope, g.audience, g.auth_time, g.amr, g.acr,
+			g.salt, g.generation, g.rotated_at, g.created_at, g.expires_at, g.revoked_at,
+			u.status, u.claims, u.updated_at, i.sealed, i.verified_at, s.expires_at, s.ended_at
+		FROM grants g
+		LEFT JOIN users u ON u.id = g.user_id
+		LEFT JOIN identifiers i ON i.user_id = g.user_id AND i.kind = 'phone'
+		LEFT JOIN sessions s ON s.id = g.session_id
+		WHERE g.id = $1`, id).Scan(
+		&l.ID, &l.ClientID, &l.UserID, &l.SessionID, &scope, &audience, &authTime, &amr, &l.ACR,
+		&l.Salt, &l.Generation, &rotated, &created, &expires, &revoked,
+		&status, &claims, &updated, &l.PhoneSealed, &verified, &sessionExpires, &sessionEnded)
+	if err != nil {
+		return Live{}, fmt.Errorf("read grant: %w", err)
+	}
+	l.Scope, l.Audience, l.AMR = strings.Fields(scope), strings.Fields(audience), strings.Fields(amr)
+	l.AuthTime, l.RotatedAt, l.CreatedAt, l.ExpiresAt = db.Time(authTime), db.Time(rotated), db.Time(created), db.Time(expires)
+	if revoked.Valid {
+		l.RevokedAt = db.Time(revoked.Int64)
+	}
+	l.UserActive, l.UserClaims, l.UserUpdatedAt = status.String == "active", claims.String, db.Time(updated.Int64)
+	l.PhoneVerifiedAt = verified.Int64
+	// A session that expired is deleted some time later, so a missing row means the same.
+	over := !sessionExpires.Valid || sessionEnded.Valid || sessionExpires.Int64 <= db.Micros(time.Now())
+	l.SessionEnded = l.SessionID != "" && over
+	return l, nil
+}
+
+// Rotate moves the generation from 'from' to from+1 and gives the grant a new expiry;
+// false if it was not 'from', revoked or expired any more, or another client's.
+func (s *Store) Rotate(ctx context.Context, id, clientID string, from int64, now, expires time.Time) (bool, error) {
+	n, err := s.db.Exec(ctx, `
+		UPDATE grants SET generation = generation + 1, rotated_at = $4, expires_at = $5
+		WHERE id = $1 AND client_id = $2 AND generation = $3 AND revoked_at IS NULL AND expires_at > $4`,
+		id, clientID, from, db.Micros(now), db.Micros(expires))
+	if err != nil {
+		return false, fmt.Errorf("rotate grant: %w", err)
+	}
+	return n == 1, nil
+}
+
+// purgeBatch rows are deleted at a time, so that no lock is held for long.
+const purgeBatch = 500
+
+// keepExpired is how long a grant stays after its end, for whoever looks into what happened.
+const keepExpired = 30 * 24 * time.Hour
+
+// Purge deletes grants 30 days after their expiry and revoked tokens after theirs, in
+// small batches, and returns how many rows went.
+func (s *Store) Purge(ctx context.Context, now time.Time) (int64, error) {
+	grants, err := s.purge(ctx, `
+		DELETE FROM grants WHERE id IN (
+			SELECT id FROM grants WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`, now.Add(-keepExpired))
+	if err != nil {
+		return grants, fmt.Errorf("purge grants: %w", err)
+	}
+	tokens, err := s.purge(ctx, `
+		DELETE FROM revoked_tokens WHERE jti IN (
+			SELECT jti FROM revoked_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`, now)
+	if err != nil {
+		return grants + tokens, fmt.Errorf("purge revoked tokens: %w", err)
+	}
+	return grants + tokens, nil
+}
+
+func (s *Store) purge(ctx context.Context, statement string, before time.Time) (total int64, err error) {
+	for {
+		n, err := s.db.Exec(ctx, statement, db.Micros(before), purgeBatch)
+		total += n
+		if err != nil || n < purgeBatch {
+			return total, err
+		}
+	}
+}
