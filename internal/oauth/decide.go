@@ -1,0 +1,182 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/oauth/engine"
+	"github.com/dialtone-id/dialtone/internal/user"
+)
+
+// clockSkew is how far the clocks of two replicas may be apart: one may see the
+// request, the other the sign-in.
+const clockSkew = 2 * time.Minute
+
+// visitor is whom the session cookie stands for; the zero visitor is a stranger.
+type visitor struct {
+	session user.Session
+	user    user.User
+}
+
+func (v visitor) signedIn() bool { return v.session.ID != "" }
+
+func (s *Server) visitor(r *http.Request) (visitor, error) {
+	session, u, err := s.users.SessionOf(r)
+	if errors.Is(err, db.ErrNotFound) {
+		return visitor{}, nil
+	}
+	return visitor{session: session, user: u}, err
+}
+
+// step is what an authorize request needs next.
+type step int
+
+const (
+	stepLogin step = iota
+	stepConsent
+	stepIssue
+)
+
+// next decides. It fails with login_required if the person signed in for this
+// very request and is not whom the client asked for.
+func (s *Server) next(ctx context.Context, q *authRequest, v visitor) (step, error) {
+	if !v.signedIn() {
+		return stepLogin, nil
+	}
+	another := q.HintSubject != "" && q.HintSubject != v.session.UserID
+	if freshLogin(q, v.session) {
+		if another {
+			return stepLogin, errLoginRequired.Describe("somebody else signed in than id_token_hint names")
+		}
+	} else if another || q.forcesLogin() || tooOld(q, v.session) {
+		return stepLogin, nil
+	}
+	if q.asks(promptConsent) {
+		return stepConsent, nil
+	}
+	if q.client.FirstParty {
+		return stepIssue, nil
+	}
+	remembered, err := s.consented(ctx, q, v.session.UserID)
+	if err != nil {
+		return stepLogin, err
+	}
+	if remembered {
+		return stepIssue, nil
+	}
+	return stepConsent, nil
+}
+
+// forcesLogin says whether an older session does not do. Accounts are not kept
+// side by side, so choosing or creating one is signing in.
+func (q *authRequest) forcesLogin() bool {
+	return q.asks(promptLogin) || q.asks(promptSelectAccount) || q.asks(promptCreate)
+}
+
+// freshLogin says whether the session was made after the request came. Every
+// sign-in makes a new session, so another id than the browser had then is the
+// sign; the time alone would fail where two replicas' clocks differ.
+func freshLogin(q *authRequest, session user.Session) bool {
+	return session.ID != q.SeenSession && !session.AuthTime.Before(q.requestedAt().Add(-clockSkew))
+}
+
+// tooOld applies max_age as of the time of the request, so that lingering on
+// the consent page ages nobody. 0 asks for a sign-in, whatever the clocks say.
+func tooOld(q *authRequest, session user.Session) bool {
+	if q.MaxAge == nil {
+		return false
+	}
+	return *q.MaxAge == 0 || q.requestedAt().Sub(session.AuthTime) > time.Duration(*q.MaxAge)*time.Second
+}
+
+// decide answers a new authorize request.
+func (s *Server) decide(w http.ResponseWriter, r *http.Request, q *authRequest) {
+	v, err := s.visitor(r)
+	if err != nil {
+		s.refuse(w, r, q, err)
+		return
+	}
+	q.SeenSession = v.session.ID
+	next, err := s.next(r.Context(), q, v)
+	switch {
+	case err != nil:
+		s.refuse(w, r, q, err)
+	case next == stepIssue:
+		s.issue(w, r, q, v.session)
+	case q.asks(promptNone) && next == stepLogin:
+		s.refuse(w, r, q, errLoginRequired)
+	case q.asks(promptNone):
+		s.refuse(w, r, q, errConsentRequired)
+	case next == stepLogin:
+		s.wait(w, r, q, pathLogin)
+	default:
+		s.wait(w, r, q, pathConsent)
+	}
+}
+
+// SignedIn carries on after a person signed in for the flow (user.Continuation).
+func (s *Server) SignedIn(w http.ResponseWriter, r *http.Request, f user.Flow, session user.Session) {
+	q, err := s.reopen(r.Context(), f)
+	if err != nil {
+		s.errorPage(w, r, f.UILocales, err)
+		return
+	}
+	s.carryOn(w, r, f, q, visitor{session: session})
+}
+
+// carryOn takes a waiting request to its next step.
+func (s *Server) carryOn(w http.ResponseWriter, r *http.Request, f user.Flow, q *authRequest, v visitor) {
+	err := q.stillAllowed()
+	next := stepLogin
+	if err == nil {
+		next, err = s.next(r.Context(), q, v)
+	}
+	switch {
+	case err != nil:
+		s.flows.End(w, f)
+		s.refuse(w, r, q, err)
+	case next == stepLogin:
+		goOn(w, f, pathLogin)
+	case next == stepConsent:
+		goOn(w, f, pathConsent)
+	default:
+		s.flows.End(w, f)
+		s.issue(w, r, q, v.session)
+	}
+}
+
+// Cancelled tells the client that the person went back (user.Continuation).
+func (s *Server) Cancelled(w http.ResponseWriter, r *http.Request, f user.Flow) {
+	q, err := s.reopen(r.Context(), f)
+	if err != nil {
+		s.errorPage(w, r, f.UILocales, err)
+		return
+	}
+	s.flows.End(w, f)
+	s.refuse(w, r, q, errAccessDenied.Describe("the person cancelled the sign-in"))
+}
+
+// issue makes the authorization code. Nothing is stored: the code is the sealed
+// authorization, and redeeming it inserts the grant.
+func (s *Server) issue(w http.ResponseWriter, r *http.Request, q *authRequest, session user.Session) {
+	code, err := s.engine.Code(r.Context(), engine.Authorization{
+		Client:        q.client,
+		RedirectURI:   q.RedirectURI,
+		RedirectGiven: q.RedirectGiven,
+		Scope:         q.Scope,
+		Nonce:         q.Nonce,
+		CodeChallenge: q.Challenge,
+		RequestedAt:   q.requestedAt(),
+		Person: engine.Person{
+			UserID: session.UserID, SessionID: session.ID, AuthTime: session.AuthTime, AMR: session.AMR, ACR: session.ACR,
+		},
+	})
+	if err != nil {
+		s.refuse(w, r, q, err)
+		return
+	}
+	s.respond(w, r, q, field{"code", code})
+}

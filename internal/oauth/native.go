@@ -1,0 +1,266 @@
+package oauth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+
+	"github.com/dialtone-id/dialtone/internal/fault"
+	"github.com/dialtone-id/dialtone/internal/oauth/client"
+	"github.com/dialtone-id/dialtone/internal/sms"
+	"github.com/dialtone-id/dialtone/internal/user"
+)
+
+const (
+	maxJSONBytes   = 8 << 10
+	maxAgreement   = 64 // characters of agreement_version
+	defaultLocale  = "zh-CN"
+	pathChallenges = "/v1/sms/challenges"
+	pathResend     = pathChallenges + "/{id}/resend"
+)
+
+var (
+	errJSONType          = fault.New(http.StatusUnsupportedMediaType, "unsupported_media_type", "the request body must be application/json")
+	errPurpose           = fault.New(http.StatusUnprocessableEntity, "invalid_request", "the only purpose offered here is login")
+	errLocale            = fault.New(http.StatusUnprocessableEntity, "invalid_request", "locale must be a language tag")
+	errAgreementRequired = fault.New(http.StatusUnprocessableEntity, "agreement_required", "agreement_version must name the terms that the person agreed to")
+	errNotNative         = errUnauthorizedClient.Describe("the client may not use the SMS-code grant")
+	errMember            = fault.New(http.StatusUnprocessableEntity, "invalid_request", "a member of the request is not acceptable")
+)
+
+// challengeInput asks for a code. Every member is a string.
+type challengeInput struct {
+	Body struct {
+		ClientID         string `json:"client_id" doc:"The client; a confidential one authenticates as at the token endpoint"`
+		ClientSecret     string `json:"client_secret,omitempty" doc:"Of a client registered for client_secret_post"`
+		Phone            string `json:"phone" doc:"The number to text, E.164 or as people write it"`
+		Purpose          string `json:"purpose,omitempty" enum:"login" doc:"What the code is for"`
+		Locale           string `json:"locale,omitempty" doc:"Language of the message, BCP 47" example:"zh-CN"`
+		AgreementVersion string `json:"agreement_version,omitempty" doc:"Version of the terms that the person agreed to; required unless the client is exempt"`
+		Captcha          string `json:"captcha,omitempty" doc:"Proof of a human check, where one is demanded"`
+	}
+	request *http.Request
+}
+
+// resendInput asks for the same code again.
+type resendInput struct {
+	ID   string `path:"id" doc:"challenge_id"`
+	Body struct {
+		ClientID     string `json:"client_id"`
+		ClientSecret string `json:"client_secret,omitempty"`
+		Locale       string `json:"locale,omitempty"`
+	}
+	request *http.Request
+}
+
+// Resolve keeps the HTTP request, which client authentication reads (huma.Resolver).
+func (in *challengeInput) Resolve(ctx huma.Context) []error {
+	in.request, _ = humachi.Unwrap(ctx)
+	return nil
+}
+
+// Resolve keeps the HTTP request (huma.Resolver).
+func (in *resendInput) Resolve(ctx huma.Context) []error {
+	in.request, _ = humachi.Unwrap(ctx)
+	return nil
+}
+
+// challengeOutput is what the app may know of the challenge.
+type challengeOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         struct {
+		ChallengeID string `json:"challenge_id" doc:"Goes to the token endpoint with the code"`
+		MaskedPhone string `json:"masked_phone" example:"+86 138****8000"`
+		ExpiresIn   int    `json:"expires_in" doc:"Seconds until the code is void"`
+		ResendAfter int    `json:"resend_after" doc:"Seconds until the code may be sent again"`
+	}
+}
+
+// Native adds the two operations by which an app asks for a code. Its answers
+// hold nothing but the members of design section 6 if the API has no transformers
+// that add links to schemas.
+func (s *Server) Native(api huma.API) {
+	errs := []int{
+		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge,
+		http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusServiceUnavailable,
+	}
+	huma.Register(api, huma.Operation{
+		OperationID: "create-sms-challenge", Method: http.MethodPost, Path: pathChallenges, DefaultStatus: http.StatusCreated,
+		Summary: "Send a one-time code to a number", Tags: []string{"SMS-code grant"}, Errors: errs,
+		SkipValidateBody: true, MaxBodyBytes: maxJSONBytes,
+		Middlewares: huma.Middlewares{s.strictJSON("client_id", "client_secret", "phone", "purpose", "locale", "agreement_version", "captcha")},
+	}, s.createChallenge)
+	huma.Register(api, huma.Operation{
+		OperationID: "resend-sms-challenge", Method: http.MethodPost, Path: pathResend,
+		Summary: "Send the same code again", Tags: []string{"SMS-code grant"}, Errors: errs,
+		SkipValidateBody: true, MaxBodyBytes: maxJSONBytes,
+		Middlewares: huma.Middlewares{s.strictJSON("client_id", "client_secret", "locale")},
+	}, s.resendChallenge)
+}
+
+func (s *Server) createChallenge(ctx context.Context, in *challengeInput) (*challengeOutput, error) {
+	b := in.Body
+	c, err := s.authenticateNative(in.request, b.ClientID, b.ClientSecret)
+	if err != nil {
+		return nil, s.problemOf(in.request, err)
+	}
+	if b.Phone == "" {
+		return nil, s.problemOf(in.request, errMember.Describe("phone is required"))
+	}
+	if b.Purpose != "" && b.Purpose != string(sms.Login) {
+		return nil, s.problemOf(in.request, errPurpose)
+	}
+	if b.AgreementVersion == "" && !c.SkipAgreement || utf8.RuneCountInString(b.AgreementVersion) > maxAgreement || hasControl(b.AgreementVersion) {
+		return nil, s.problemOf(in.request, errAgreementRequired)
+	}
+	locale, err := localeOf(b.Locale)
+	if err != nil {
+		return nil, s.problemOf(in.request, err)
+	}
+	number, err := s.sms.ParseNumber(b.Phone)
+	if err != nil {
+		return nil, s.problemOf(in.request, err)
+	}
+	challenge, err := s.sms.Send(ctx, sms.Request{
+		Number: number, Purpose: sms.Login, ClientID: c.ID, Flow: nativeBinding(c.ID), Locale: locale,
+		Address: user.CallerOf(ctx).Address, Note: agreement{version: b.AgreementVersion, locale: locale}.String(),
+	})
+	return s.answerChallenge(in.request, challenge, err)
+}
+
+func (s *Server) resendChallenge(ctx context.Context, in *resendInput) (*challengeOutput, error) {
+	c, err := s.authenticateNative(in.request, in.Body.ClientID, in.Body.ClientSecret)
+	if err != nil {
+		return nil, s.problemOf(in.request, err)
+	}
+	locale, err := localeOf(in.Body.Locale)
+	if err != nil {
+		return nil, s.problemOf(in.request, err)
+	}
+	ref := sms.Ref{ID: in.ID, Purpose: sms.Login, ClientID: c.ID, Flow: nativeBinding(c.ID)}
+	challenge, err := s.sms.Resend(ctx, ref, locale, user.CallerOf(ctx).Address)
+	return s.answerChallenge(in.request, challenge, err)
+}
+
+func (s *Server) answerChallenge(r *http.Request, c sms.Challenge, err error) (*challengeOutput, error) {
+	if err != nil {
+		return nil, s.problemOf(r, err)
+	}
+	out := &challengeOutput{CacheControl: "no-store"}
+	out.Body.ChallengeID = c.ID
+	out.Body.MaskedPhone = c.Number.String()
+	out.Body.ExpiresIn = int(time.Until(c.ExpiresAt) / time.Second)
+	out.Body.ResendAfter = seconds(time.Until(c.ResendAt))
+	return out, nil
+}
+
+// authenticateNative is client authentication as at the token endpoint, for
+// clients of ours that may use the grant.
+func (s *Server) authenticateNative(r *http.Request, clientID, secret string) (*client.Client, error) {
+	p := params{"client_id": clientID, "client_secret": secret}
+	if clientID == "" {
+		return nil, errInvalidRequest.Describe("client_id is required")
+	}
+	c, err := s.authenticate(r, p)
+	if err != nil {
+		return nil, err
+	}
+	if !c.FirstParty || !c.MayUse(client.GrantSMSCode) {
+		return nil, errNotNative
+	}
+	return c, nil
+}
+
+func localeOf(raw string) (string, error) {
+	switch {
+	case raw == "":
+		return defaultLocale, nil
+	case localePattern.MatchString(raw):
+		return raw, nil
+	}
+	return "", errLocale
+}
+
+// agreement is what the person agreed to before the code was sent. It travels
+// sealed with the challenge, so that the sign-in can keep it.
+type agreement struct{ version, locale string }
+
+func (a agreement) String() string { return a.locale + " " + a.version }
+
+func parseAgreement(note string) agreement {
+	locale, version, _ := strings.Cut(note, " ")
+	return agreement{version: version, locale: locale}
+}
+
+// strictJSON lets through one JSON object of strings with only these members,
+// each at most once. The library's own decoder takes the last of two equal keys,
+// ignores case, and quotes what it refuses, which may be a number.
+func (s *Server) strictJSON(members ...string) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		r, w := humachi.Unwrap(ctx)
+		if !mediaTypeIs(r.Header, "application/json") {
+			s.writeProblem(w, r, errJSONType)
+			return
+		}
+		body, err := readBody(w, r, maxJSONBytes)
+		if err == nil {
+			err = checkObject(body, members)
+		}
+		if err != nil {
+			s.writeProblem(w, r, err)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next(ctx)
+	}
+}
+
+var errNotJSON = errInvalidRequest.Describe("the request body must be one JSON object")
+
+func checkObject(body []byte, members []string) error {
+	if !utf8.Valid(body) {
+		return errNotJSON
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return errNotJSON
+	}
+	seen := make(map[string]bool, len(members))
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return errNotJSON
+		}
+		key, _ := name.(string)
+		if !slices.Contains(members, key) {
+			return errMember.Describe("the request has an unknown member; known are %s", strings.Join(members, ", "))
+		}
+		if seen[key] {
+			return errInvalidRequest.Describe("member %s was sent more than once", key)
+		}
+		seen[key] = true
+		value, err := d.Token()
+		if err != nil {
+			return errNotJSON
+		}
+		if _, ok := value.(string); !ok {
+			return errMember.Describe("member %s must be a string", key)
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return errNotJSON
+	}
+	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // the decoder returns it bare
+		return errNotJSON
+	}
+	return nil
+}

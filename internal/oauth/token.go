@@ -1,0 +1,86 @@
+package oauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/dialtone-id/dialtone/internal/fault"
+	"github.com/dialtone-id/dialtone/internal/oauth/client"
+	"github.com/dialtone-id/dialtone/internal/oauth/engine"
+	"github.com/dialtone-id/dialtone/internal/sms"
+	"github.com/dialtone-id/dialtone/internal/user"
+)
+
+// errInvalidCode says the same of every challenge and code that does not do.
+var errInvalidCode = fault.New(http.StatusBadRequest, "invalid_grant", "the challenge or its code is wrong, expired, used or exhausted")
+
+// What a sign-in by SMS is worth (RFC 8176; acr values are ours, see docs/protocol.md).
+const acrSMS = "1"
+
+func amrSMS() []string { return []string{"sms", "otp"} }
+
+// token is the token endpoint (RFC 6749 section 3.2).
+func (s *Server) token(w http.ResponseWriter, r *http.Request) {
+	w.Header().Add("Vary", "Origin")
+	p, err := formParams(w, r, maxFormBytes)
+	if err != nil {
+		s.writeOAuthError(w, r, err)
+		return
+	}
+	c, err := s.authenticate(r, p)
+	if err != nil {
+		s.writeOAuthError(w, r, err)
+		return
+	}
+	share(w, r, c)
+	answer, err := s.engine.Token(r.Context(), engine.TokenRequest{Client: c, Form: p.form(), Check: s.codeCheck(r)})
+	if err != nil {
+		s.writeOAuthError(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// nativeBinding is what the challenges of a native client are bound to: there is
+// no browser whose flow could hold them, so the client itself is it.
+func nativeBinding(clientID string) []byte {
+	sum := sha256.Sum256([]byte("native|" + clientID))
+	return sum[:]
+}
+
+// codeCheck is the person's part of the SMS-code grant: the code is checked, and
+// used up in the transaction that signs the person in.
+func (s *Server) codeCheck(r *http.Request) engine.CodeCheck {
+	agent := r.UserAgent()
+	return func(ctx context.Context, c *client.Client, challengeID, code string) (engine.Person, error) {
+		proof, err := s.sms.Check(ctx, sms.Ref{ID: challengeID, Purpose: sms.Login, ClientID: c.ID, Flow: nativeBinding(c.ID)}, code)
+		if err != nil {
+			return engine.Person{}, asInvalidCode(err)
+		}
+		agreed := parseAgreement(proof.Note)
+		in, err := s.users.SignInBySMS(ctx, proof, user.Attempt{
+			ClientID:         c.ID,
+			AgreementVersion: agreed.version,
+			Locale:           agreed.locale,
+			Address:          user.CallerOf(ctx).Address,
+			UserAgent:        agent,
+		})
+		if err != nil {
+			return engine.Person{}, asInvalidCode(err)
+		}
+		return engine.Person{UserID: in.User.ID, AuthTime: time.Now(), AMR: amrSMS(), ACR: acrSMS, Created: in.Created}, nil
+	}
+}
+
+// asInvalidCode hides which refusal it was: whether an account exists, is
+// disabled or has tries left is nobody's business who cannot bring the code.
+func asInvalidCode(err error) error {
+	var f *fault.Error
+	if errors.As(err, &f) && f.Status < 500 {
+		return errInvalidCode.Because(err)
+	}
+	return err
+}

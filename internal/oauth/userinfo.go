@@ -1,0 +1,107 @@
+package oauth
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/dialtone-id/dialtone/internal/fault"
+	"github.com/dialtone-id/dialtone/internal/user"
+)
+
+var (
+	errNoToken           = fault.New(http.StatusUnauthorized, "invalid_token", "an access token is required")
+	errInvalidToken      = fault.New(http.StatusUnauthorized, "invalid_token", "the access token is malformed, expired or revoked")
+	errInsufficientScope = fault.New(http.StatusForbidden, "insufficient_scope", "the access token does not have scope openid")
+)
+
+// userinfo is OpenID Connect Core section 5.3. The answer holds sub and the
+// claims of the token's scopes.
+func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
+	w.Header().Add("Vary", "Origin")
+	raw, err := bearerToken(w, r)
+	if err != nil {
+		s.bearerError(w, r, err)
+		return
+	}
+	t, err := s.liveToken(r.Context(), raw)
+	if err != nil {
+		s.bearerError(w, r, err)
+		return
+	}
+	share(w, r, t.client)
+	if t.GrantID == "" || !slices.Contains(t.Scope, scopeOpenID) {
+		s.bearerError(w, r, errInsufficientScope)
+		return
+	}
+	g := t.grant
+	u, err := s.users.FromRow(g.UserID, g.UserClaims, g.PhoneSealed, g.PhoneVerifiedAt, g.UserUpdatedAt)
+	if err != nil {
+		s.bearerError(w, r, fmt.Errorf("userinfo: %w", err))
+		return
+	}
+	claims := user.StandardClaims(t.Scope, u)
+	claims["sub"] = t.Subject
+	writeJSON(w, http.StatusOK, claims)
+}
+
+// bearerToken takes the access token from the one place it was sent in (RFC 6750
+// section 2): the Authorization header, or the form of a POST. Never the URL.
+func bearerToken(w http.ResponseWriter, r *http.Request) (string, error) {
+	query, err := queryParams(r, maxAuthorizeBytes)
+	if err != nil {
+		return "", err
+	}
+	if query.get("access_token") != "" {
+		return "", errInvalidRequest.Describe("an access token never travels in a URL")
+	}
+	headers := r.Header.Values("Authorization")
+	if len(headers) > 1 {
+		return "", errInvalidRequest.Describe("the Authorization header was sent more than once")
+	}
+	var inBody string
+	if r.Method == http.MethodPost && mediaTypeIs(r.Header, "application/x-www-form-urlencoded") {
+		body, err := readBody(w, r, maxFormBytes)
+		if err != nil {
+			return "", err
+		}
+		form, err := parseParams(string(body))
+		if err != nil {
+			return "", err
+		}
+		inBody = form.get("access_token")
+	}
+	switch {
+	case len(headers) == 1 && inBody != "":
+		return "", errInvalidRequest.Describe("the access token was sent in more than one way")
+	case inBody != "":
+		return inBody, nil
+	case len(headers) == 0:
+		return "", errNoToken
+	}
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	token = strings.TrimLeft(token, " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return "", errNoToken
+	}
+	return token, nil
+}
+
+// bearerError answers with the challenge of RFC 6750 section 3. A request that
+// brought no token at all is told no error code there.
+func (s *Server) bearerError(w http.ResponseWriter, r *http.Request, err error) {
+	f := s.told(r.Context(), err)
+	challenge := `Bearer realm="Dialtone"`
+	if f.Status < 500 && f != errNoToken {
+		challenge += fmt.Sprintf(`, error="%s", error_description="%s"`, oauthCode(f), f.Description)
+	}
+	if f.Code == errInsufficientScope.Code {
+		challenge += `, scope="openid"`
+	}
+	if f.Status < 500 {
+		w.Header().Set("WWW-Authenticate", challenge)
+	}
+	setRetryAfter(w, f)
+	writeJSON(w, f.Status, oauthError{Error: oauthCode(f), Description: f.Description})
+}
