@@ -1,0 +1,57 @@
+package server
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// housekeep is the server's own work. Everything in it may run on every replica
+// at once: changes are noticed by each, keys rotate by compare-and-set, and
+// deleting what expired twice deletes it once.
+func (s *Server) housekeep(ctx context.Context) {
+	var wait sync.WaitGroup
+	wait.Go(func() { s.core.Ring.Run(ctx) })
+	wait.Go(func() { s.purge(ctx) })
+	wait.Go(func() {
+		s.core.DB.Watch(ctx, 500*time.Millisecond, func(topic string) { s.changed(ctx, topic) })
+	})
+	wait.Wait()
+}
+
+func (s *Server) changed(ctx context.Context, topic string) {
+	switch topic {
+	case "clients":
+		s.core.Clients.Forget()
+	case "keys":
+		if err := s.core.Ring.Reload(ctx); err != nil {
+			s.log.WarnContext(ctx, "reload the key ring", "error", err)
+		}
+	}
+}
+
+// purge deletes what expired, about once an hour and not on all replicas at once.
+func (s *Server) purge(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(50*time.Minute + rand.N(20*time.Minute)): //nolint:gosec // spreads load, guards nothing
+		}
+		now := time.Now()
+		for what, purge := range map[string]func(context.Context, time.Time) (int64, error){
+			"sessions": s.core.Users.Purge,
+			"grants":   s.core.Grants.Purge,
+			"messages": s.sms.Purge,
+			"audit":    s.core.Audit.Purge,
+		} {
+			n, err := purge(ctx, now)
+			if err != nil && ctx.Err() == nil {
+				s.log.WarnContext(ctx, "delete what expired", "what", what, "error", err)
+			} else if n > 0 {
+				s.log.InfoContext(ctx, "deleted what expired", "what", what, "rows", n)
+			}
+		}
+	}
+}

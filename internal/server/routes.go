@@ -1,0 +1,93 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/dialtone-id/dialtone/internal/user"
+	"github.com/dialtone-id/dialtone/web"
+)
+
+// routes mounts everything the public listener answers. Two groups differ in who
+// may send what:
+//
+//   - pages take forms from our own pages alone: cross-origin POSTs are refused
+//     before a handler sees them;
+//   - protocol endpoints are called by other origins by design. They carry their
+//     own proof (client authentication, PKCE, tokens) and never act on a cookie
+//     alone.
+func (s *Server) routes(dev bool) http.Handler {
+	r := chi.NewRouter()
+	if s.tracer != nil {
+		r.Use(traced(s.tracer))
+	}
+	r.Use(s.identify, s.observe, s.harden)
+	r.NotFound(s.notFound)
+	r.MethodNotAllowed(s.methodNotAllowed)
+
+	r.Group(s.oauth.API)
+	r.Handle("/assets/*", s.site.Assets())
+	r.Handle("/favicon.ico", s.site.Favicon())
+
+	r.Group(func(r chi.Router) {
+		r.Use(s.sameOrigin)
+		s.pages.Mount(r)
+		s.oauth.Pages(r)
+		r.Get("/", s.home(dev))
+	})
+	if dev {
+		d := &demo{issuer: s.config.Issuer, root: r, vault: s.core.Vault, site: s.site, secure: s.secure}
+		r.Group(func(r chi.Router) {
+			r.Use(s.sameOrigin)
+			d.mount(r)
+		})
+	}
+	return r
+}
+
+// sameOrigin refuses state-changing requests that a browser says come from
+// elsewhere (Sec-Fetch-Site, Origin). Behind it stand SameSite cookies and flows
+// bound to their browser, for browsers that say nothing.
+func (s *Server) sameOrigin(next http.Handler) http.Handler {
+	guard := http.NewCrossOriginProtection()
+	if err := guard.AddTrustedOrigin(origin(s.config.Issuer)); err != nil {
+		panic("server: issuer was validated: " + err.Error())
+	}
+	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.showError(w, r, http.StatusForbidden, "cross_origin", "this form was sent by another site")
+	}))
+	return guard.Handler(next)
+}
+
+// origin is scheme, host and port of the issuer.
+func origin(issuer string) string {
+	scheme, rest, _ := strings.Cut(issuer, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return scheme + "://" + host
+}
+
+// home sends people somewhere useful: developers to the demo, everybody else to
+// their account.
+func (s *Server) home(dev bool) http.HandlerFunc {
+	to := "/account"
+	if dev {
+		to = "/demo"
+	}
+	return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusSeeOther) }
+}
+
+func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
+	s.showError(w, r, http.StatusNotFound, "not_found", "there is nothing at this address")
+}
+
+func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	s.showError(w, r, http.StatusMethodNotAllowed, "method_not_allowed", "this address does not take requests of this method")
+}
+
+func (s *Server) showError(w http.ResponseWriter, r *http.Request, status int, code, description string) {
+	s.site.Render(w, r, status, web.Error{
+		Common: web.Common{RequestID: user.CallerOf(r.Context()).RequestID}, Code: code, Description: description,
+	})
+}

@@ -1,0 +1,97 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/dialtone-id/dialtone/internal/config"
+	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/ephemeral"
+	"github.com/dialtone-id/dialtone/internal/oauth/client"
+	"github.com/dialtone-id/dialtone/internal/sms"
+)
+
+// From the words of the configuration to the words of the packages, once.
+
+func staticClients(c config.Config) []client.Static {
+	list := make([]client.Static, len(c.Clients))
+	for i, in := range c.Clients {
+		list[i] = client.Static{Secret: in.ClientSecret.Reveal(), Client: client.Client{
+			ID: in.ClientID, Name: in.ClientName, ApplicationType: in.ApplicationType,
+			TokenEndpointAuthMethod: in.TokenEndpointAuthMethod, GrantTypes: in.GrantTypes, ResponseTypes: in.ResponseTypes,
+			RedirectURIs: in.RedirectURIs, PostLogoutRedirectURIs: in.PostLogoutRedirectURIs, Scope: in.Scope,
+			ClientURI: in.ClientURI, LogoURI: in.LogoURI, PolicyURI: in.PolicyURI, TOSURI: in.TOSURI, Contacts: in.Contacts,
+			IDTokenSignedResponseAlg: in.IDTokenSignedResponseAlg, DefaultMaxAge: in.DefaultMaxAge, RequireAuthTime: in.RequireAuthTime,
+			FirstParty: in.FirstParty, RequirePKCE: in.RequirePKCE, SkipAgreement: in.SkipAgreement,
+			ResponseModes: in.ResponseModes, Disabled: in.Disabled,
+		}}
+	}
+	return list
+}
+
+// smsConfig builds the providers and puts them on their routes.
+func smsConfig(c config.Config, console io.Writer, log *slog.Logger) (sms.Config, error) {
+	providers := make(map[string]sms.Provider, len(c.SMS.Providers))
+	for name, p := range c.SMS.Providers {
+		built, err := provider(name, p, console)
+		if err != nil {
+			return sms.Config{}, fmt.Errorf("sms.providers.%s: %w", name, err)
+		}
+		providers[name] = built
+	}
+	routes := make(map[string][]sms.Provider, len(c.SMS.Routes))
+	for region, names := range c.SMS.Routes {
+		for _, name := range names {
+			routes[region] = append(routes[region], providers[name])
+		}
+	}
+	l := c.SMS.Limits
+	return sms.Config{
+		Regions: c.SMS.Regions, TestNumbers: c.SMS.TestCodes(), Routes: routes, Log: log,
+		CodeTTL: l.CodeTTL, CodeMaxTTL: l.CodeMaxTTL, Cooldown: l.Cooldown, MaxTries: l.Tries,
+		PerHour: l.PerHour, PerDay: l.PerDay, KnownReserve: l.KnownReserve,
+		FailuresPerHour: l.FailuresPerHour, FailuresPerDay: l.FailuresPerDay, FailuresTotal: l.FailuresTotal,
+		PerAddressNumbers: l.PerAddressNumbers10m, PerAddressHour: l.PerAddressHour, PerAddressDay: l.PerAddressDay,
+		PerClientHour: l.PerClientHour, PerClientDay: l.PerClientDay,
+		PerServiceSecond: l.ServicePerSecond, PerServiceDay: l.ServicePerDay,
+	}, nil
+}
+
+func provider(name string, p config.Provider, console io.Writer) (sms.Provider, error) {
+	switch p.Type {
+	case "console":
+		return sms.NewConsole(name, console), nil
+	case "webhook":
+		return sms.NewWebhook(sms.WebhookConfig{Name: name, URL: p.URL, Secret: p.Secret.Reveal()})
+	}
+	return nil, fmt.Errorf("type %q is not available in this version", p.Type)
+}
+
+// openEphemeral keeps short-lived state beside the database: in a second file on
+// SQLite, in an unlogged table on PostgreSQL. Redis goes in front if there is one.
+func openEphemeral(ctx context.Context, c config.Config, d *db.DB, log *slog.Logger) (ephemeral.Store, func() error, error) {
+	none := func() error { return nil }
+	home, closeHome := d, none
+	if d.Engine() == db.SQLite {
+		var err error
+		if home, err = db.Open(ctx, "sqlite:"+filepath.Join(c.DataDir, "ephemeral.db"), db.Relaxed); err != nil {
+			return nil, none, err
+		}
+		closeHome = home.Close
+	}
+	sql, err := ephemeral.OpenSQL(ctx, home)
+	if err != nil {
+		return nil, closeHome, err
+	}
+	if c.Redis == "" {
+		return sql, closeHome, nil
+	}
+	redis, err := ephemeral.OpenRedis(c.Redis, ephemeral.Options{})
+	if err != nil {
+		return nil, closeHome, err
+	}
+	return ephemeral.New(ctx, sql, redis, log), closeHome, nil
+}
