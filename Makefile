@@ -2,6 +2,7 @@
 # make test       everything, on SQLite, PostgreSQL and Redis; brings what it needs
 # make check      formatting, vet, linters and the tests that need no service
 # make bench      the benchmarks beside the code, on servers that do sync to the disk
+# make loadtest   a server under load, on PostgreSQL and Redis (docs/performance.md)
 # make fuzz       every fuzz target for FUZZTIME
 # make vuln       known vulnerabilities in what is called; needs vuln.go.dev
 
@@ -11,12 +12,12 @@ BENCH    ?= .
 
 GOLANGCI    = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 # Two test binaries at once: browsers and servers run beside them.
 TESTFLAGS ?= -race -shuffle=on -p 2 -timeout 15m
 
-.PHONY: build test check fmt lint unit bench fuzz vuln
+.PHONY: build test check fmt lint unit bench loadtest fuzz vuln
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
@@ -46,6 +47,9 @@ unit:
 
 bench:
 	DIALTONE_TEST_SYNC=on scripts/testenv $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 ./...
+
+loadtest:
+	DIALTONE_TEST_SYNC=on scripts/testenv scripts/loadtest $(LOADFLAGS)
 
 fuzz:
 	@for dir in $$(grep -rl '^func Fuzz' --include='*_test.go' cmd internal web | xargs -r -n 1 dirname | sort -u); do \

@@ -22,11 +22,13 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/url"
 	"time"
 
+	"github.com/maypok86/otter/v2"
 	"github.com/ory/fosite"
 
 	"github.com/dialtone-id/dialtone/internal/oauth/client"
@@ -120,7 +122,11 @@ type Engine struct {
 	grants   *grant.Store
 	audience []string // what a token is for that asks for nothing else: this issuer
 	provider *fosite.Fosite
+	verified *otter.Cache[[sha256.Size]byte, AccessToken] // by the token's hash
 }
+
+// remembered is how many verified access tokens are kept: some 8 MB when full.
+const remembered = 10_000
 
 // New checks the configuration and wires fosite.
 func New(c Config, r *signing.Ring, v *signing.Vault, clients *client.Registry, grants *grant.Store) (*Engine, error) {
@@ -128,12 +134,13 @@ func New(c Config, r *signing.Ring, v *signing.Vault, clients *client.Registry, 
 	if err != nil {
 		return nil, fmt.Errorf("token lifetimes: %w", err)
 	}
-	e := &Engine{config: c, ring: r, vault: v, clients: clients, grants: grants, audience: []string{c.Issuer}}
+	e := &Engine{config: c, ring: r, vault: v, clients: clients, grants: grants, audience: []string{c.Issuer},
+		verified: otter.Must(&otter.Options[[sha256.Size]byte, AccessToken]{MaximumSize: remembered})}
 	e.provider = wire(e)
 	return e, nil
 }
 
-// TokenRequest: the client is authenticated already, Form has no duplicates.
+// TokenRequest is a token request whose client is authenticated already and whose Form has no duplicates.
 type TokenRequest struct {
 	Client *client.Client
 	Form   url.Values // not changed
