@@ -41,5 +41,12 @@ func (a *app) configuration() *cobra.Command {
 			return a.print(cmd, list, t)
 		},
 	}
-	return group("config", "The configuration: a YAML file, over it the environment, over it flags", check, show, env)
+	example := &cobra.Command{
+		Use: "example", Short: "Print a commented configuration to begin with", Args: exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprint(cmd.OutOrStdout(), config.Example())
+			return err
+		},
+	}
+	return group("config", "The configuration: a YAML file, over it the environment, over it flags", check, show, env, example)
 }

@@ -110,7 +110,7 @@ clients:
 
 func command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
-	cmd.Env = append(os.Environ(), "DIALTONE_RUN_AS_COMMAND=1")
+	cmd.Env = append(os.Environ(), "DIALTONE_TEST_RUN_AS_COMMAND=1")
 	return cmd
 }
 

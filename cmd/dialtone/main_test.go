@@ -10,7 +10,7 @@ import (
 // TestMain lets the test binary be the dialtone command: in the stories of
 // testdata, and as a process that a test may kill.
 func TestMain(m *testing.M) {
-	if os.Getenv("DIALTONE_RUN_AS_COMMAND") == "1" {
+	if os.Getenv("DIALTONE_TEST_RUN_AS_COMMAND") == "1" {
 		os.Exit(run(os.Args[1:]))
 	}
 	testscript.Main(m, map[string]func(){"dialtone": func() { os.Exit(run(os.Args[1:])) }})

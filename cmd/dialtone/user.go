@@ -31,7 +31,7 @@ func (a *app) withUser(ctx context.Context, who string, do func(context.Context,
 		var err error
 		if strings.HasPrefix(who, "+") {
 			var n sms.Number
-			if n, err = sms.ParseNumber(who, nil); err != nil {
+			if n, err = sms.FromE164(who); err != nil {
 				return err
 			}
 			u, err = core.Users.FindByNumber(ctx, n)
@@ -108,7 +108,7 @@ func (a *app) userCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			n, err := sms.ParseNumber(args[0], nil)
+			n, err := sms.FromE164(args[0])
 			if err != nil {
 				return err
 			}
@@ -165,7 +165,7 @@ func (a *app) userSetPhone() *cobra.Command {
 	return &cobra.Command{
 		Use: "set-phone SUB|+NUMBER +NEW", Short: "Give an account another number", Args: exactly(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := sms.ParseNumber(args[1], nil)
+			n, err := sms.FromE164(args[1])
 			if err != nil {
 				return err
 			}
