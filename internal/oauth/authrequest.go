@@ -61,7 +61,7 @@ type authRequest struct {
 	Prompts       []string `json:"q,omitempty"`
 	MaxAge        *int64   `json:"a,omitempty"` // seconds
 	HintSubject   string   `json:"h,omitempty"` // sub of the id_token_hint
-	SeenSession   string   `json:"v,omitempty"` // the browser's session when the request came, see freshLogin
+	SeenSignIn    string   `json:"v,omitempty"` // the browser's session and its sign-in when the request came, see freshLogin
 	RequestedAt   int64    `json:"t"`           // Unix microseconds
 
 	client    *client.Client

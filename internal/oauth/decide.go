@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/db"
@@ -76,11 +77,19 @@ func (q *authRequest) forcesLogin() bool {
 	return q.asks(promptLogin) || q.asks(promptSelectAccount) || q.asks(promptCreate)
 }
 
-// freshLogin says whether the session was made after the request came. Every
-// sign-in makes a new session, so another id than the browser had then is the
-// sign; the time alone would fail where two replicas' clocks differ.
+// freshLogin says whether somebody signed in after the request came: the session
+// or its auth_time is another than the browser had then. Comparing auth_time with
+// the time of the request alone would fail where two replicas' clocks differ.
 func freshLogin(q *authRequest, session user.Session) bool {
-	return session.ID != q.SeenSession && !session.AuthTime.Before(q.requestedAt().Add(-clockSkew))
+	return signInOf(session) != q.SeenSignIn && !session.AuthTime.Before(q.requestedAt().Add(-clockSkew))
+}
+
+// signInOf names one sign-in in one session, "" for no session.
+func signInOf(session user.Session) string {
+	if session.ID == "" {
+		return ""
+	}
+	return session.ID + "@" + strconv.FormatInt(session.AuthTime.UnixMicro(), 36)
 }
 
 // tooOld applies max_age as of the time of the request, so that lingering on
@@ -99,7 +108,7 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, q *authRequest) 
 		s.refuse(w, r, q, err)
 		return
 	}
-	q.SeenSession = v.session.ID
+	q.SeenSignIn = signInOf(v.session)
 	next, err := s.next(r.Context(), q, v)
 	switch {
 	case err != nil:

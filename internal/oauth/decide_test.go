@@ -80,7 +80,7 @@ func TestPromptsThatNeedASignIn(t *testing.T) {
 			r = b.post("/consent", url.Values{"flow": {to.Query().Get("flow")}, "session": {hidden(t, page.body, "session")}, "decision": {"allow"}})
 		}
 		again := claims(t, b.redeem(q, q.wantCode(r)).text("id_token"))
-		if again["sub"] != first["sub"] || again["sid"] == first["sid"] || again["auth_time"].(float64) < first["auth_time"].(float64) {
+		if again["sub"] != first["sub"] || again["sid"] != first["sid"] || again["auth_time"].(float64) < first["auth_time"].(float64) {
 			t.Errorf("%v: %v after %v", extra, again, first)
 		}
 	}
@@ -139,12 +139,16 @@ func TestFreshnessOfASession(t *testing.T) {
 			"new session":                          {age(60), "before", -time.Second, true, false},
 			"new session, clock behind":            {nil, "before", 90 * time.Second, true, false},
 			"new session, first of the browser":    {nil, "", -time.Second, true, false},
+			"same session, signed in again":        {age(60), "s@earlier", -time.Second, true, false},
 			"another session of long ago":          {nil, "before", time.Hour, false, false},
 			"same session, although it looks new":  {nil, "s", -time.Second, false, false},
 			"same session, and max_age of minutes": {age(120), "s", 3 * time.Minute, false, true},
 		} {
-			q := &authRequest{MaxAge: c.maxAge, SeenSession: c.seen, RequestedAt: now.UnixMicro()}
 			s := user.Session{ID: "s", AuthTime: now.Add(-c.authAgo)}
+			q := &authRequest{MaxAge: c.maxAge, SeenSignIn: c.seen, RequestedAt: now.UnixMicro()}
+			if c.seen == "s" {
+				q.SeenSignIn = signInOf(s)
+			}
 			if got := freshLogin(q, s); got != c.fresh {
 				t.Errorf("%s: fresh %v", name, got)
 			}
@@ -153,4 +157,47 @@ func TestFreshnessOfASession(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestDefaultMaxAgeOfTheClientApplies(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	b.tokens(webRequest())
+	zero := 0
+	c, err := w.clients.Read(t.Context(), "web")
+	c.DefaultMaxAge = &zero
+	must(t, orUpdate(w, c, err))
+	w.clients.Forget()
+	q := webRequest("prompt", "none")
+	q.wantError(b.authorize(q), w.url, "login_required")
+	q = webRequest("prompt", "none", "max_age", "1000")
+	q.wantCode(b.authorize(q))
+}
+
+// While a person signs in the request lies in a cookie; the longest one that is
+// accepted fits, and one that does not is refused at once.
+func TestLongestRequestsSurviveTheSignIn(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	text := func(n int) string {
+		var s string
+		for len(s) < n {
+			s += rand43()
+		}
+		return s[:n]
+	}
+	q := webRequest("state", text(maxState), "nonce", text(maxNonce))
+	r := b.redeem(q, q.wantCode(b.signIn(b.authorize(q), newNumber())))
+	if claims(t, r.text("id_token"))["nonce"] != q.Get("nonce") {
+		t.Error("the nonce was lost")
+	}
+	c, err := w.clients.Read(t.Context(), "web2")
+	c.RedirectURIs = []string{"https://rp2.example/cb?x=" + text(1800)}
+	must(t, orUpdate(w, c, err))
+	w.clients.Forget()
+	q = ask("web2", c.RedirectURIs[0], "state", text(maxState), "nonce", text(maxNonce))
+	to := w.browser(t).authorize(q).location()
+	if to.Query().Get("error") != "invalid_request" || to.Query().Get("state") != q.Get("state") {
+		t.Errorf("went to %.100s", to)
+	}
 }

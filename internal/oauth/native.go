@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -259,7 +260,7 @@ func checkObject(body []byte, members []string) error {
 	if _, err := d.Token(); err != nil {
 		return errNotJSON
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // the decoder returns it bare
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errNotJSON
 	}
 	return nil

@@ -32,7 +32,7 @@ func (b *browser) redeemSMS(clientID, challenge, code string) reply {
 func TestNativeSignIn(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		b, number := w.browser(t), newNumber()
-		r := b.challenge(agreed(number))
+		r := b.challenge(agreed(number), "Accept", "application/cbor, text/html;q=0.5")
 		if r.status != http.StatusCreated || r.header.Get("Content-Type") != "application/json" || r.header.Get("Cache-Control") != "no-store" || r.header.Get("Link") != "" {
 			t.Fatalf("%d %v %s", r.status, r.header, r.body)
 		}

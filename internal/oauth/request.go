@@ -45,9 +45,8 @@ func (p params) form() url.Values {
 }
 
 // parseParams reads application/x-www-form-urlencoded text. Go's own parser
-// keeps duplicates and is used by fosite to take the first, which is how
-// parameter pollution begins; here a name that comes twice is refused, whatever
-// its values.
+// keeps duplicates for its caller to take the first, which is how parameter
+// pollution begins; here a name that comes twice is refused, whatever its values.
 func parseParams(raw string) (params, error) {
 	p := make(params)
 	for pair := range strings.SplitSeq(raw, "&") {

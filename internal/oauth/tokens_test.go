@@ -63,7 +63,7 @@ func TestIntrospectionTellsOnlyWhoMayKnow(t *testing.T) {
 	}
 }
 
-// T-34, and fosite's B6: an ID token is no access token.
+// T-34; an ID token is no access token.
 func TestForgedAndForeignTokensAreInactive(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser(t)

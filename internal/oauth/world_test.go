@@ -72,6 +72,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 	w.users = user.New(d, vault, trail, user.PlainHTTP(true))
 	short, err := ephemeral.OpenSQL(ctx, d)
 	must(t, err)
+	t.Cleanup(func() { must(t, short.Close()) })
 	texts, err := sms.New(sms.Config{
 		Regions: []string{"CN"}, Routes: map[string][]sms.Provider{"CN": {w.inbox}}, Log: log,
 		TestNumbers:       map[string]string{"+8613800138088": "246810"},

@@ -65,7 +65,7 @@ func OpenCore(ctx context.Context, c config.Config, log *slog.Logger) (_ *Core, 
 		DB: d, Vault: vault, Audit: trail, Ring: ring,
 		Clients: client.NewRegistry(d, vault, trail),
 		Grants:  grant.NewStore(d, trail),
-		Users:   user.New(d, vault, trail, user.PlainHTTP(!secure(c.Issuer))),
+		Users:   user.New(d, vault, trail, user.PlainHTTP(!secure(c.Issuer)), user.Lifetimes(c.Sessions.Idle, c.Sessions.Absolute)),
 	}, nil
 }
 

@@ -14,6 +14,9 @@ func (s *Server) housekeep(ctx context.Context) {
 	var wait sync.WaitGroup
 	wait.Go(func() { s.core.Ring.Run(ctx) })
 	wait.Go(func() { s.purge(ctx) })
+	if len(s.config.MasterSecrets) > 1 {
+		wait.Go(func() { s.reseal(ctx) })
+	}
 	wait.Go(func() {
 		s.core.DB.Watch(ctx, 500*time.Millisecond, func(topic string) { s.changed(ctx, topic) })
 	})
@@ -29,6 +32,16 @@ func (s *Server) changed(ctx context.Context, topic string) {
 			s.log.WarnContext(ctx, "reload the key ring", "error", err)
 		}
 	}
+}
+
+// reseal runs once after a start with more than one master secret.
+func (s *Server) reseal(ctx context.Context) {
+	n, err := s.core.Users.Reseal(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.log.WarnContext(ctx, "seal numbers under the new master secret", "error", err)
+		return
+	}
+	s.log.InfoContext(ctx, "numbers are sealed under the first master secret", "resealed", n)
 }
 
 // purge deletes what expired, about once an hour and not on all replicas at once.

@@ -79,8 +79,8 @@ func (p *Pages) checkCode(w http.ResponseWriter, r *http.Request) error {
 		ClientID: c.flow.ClientID, AgreementVersion: proof.Note, Locale: p.language(r, c.flow),
 		Address: CallerOf(r.Context()).Address, UserAgent: r.UserAgent(), Browser: true,
 	}
-	// A session that this browser had is rotated away: nothing that was known
-	// before the sign-in is worth anything after it.
+	// The cookie that this browser had is worth nothing after the sign-in, nor is
+	// anybody's who knew it before.
 	if old, _, err := p.Users.SessionOf(r); err == nil {
 		attempt.Replaces = old.ID
 	} else if !isNotFound(err) {

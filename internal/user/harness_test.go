@@ -155,6 +155,7 @@ type sink struct {
 	mu    sync.Mutex
 	codes map[string]string
 	sent  int
+	away  bool
 }
 
 func (s *sink) Name() string { return "sink" }
@@ -162,6 +163,9 @@ func (s *sink) Name() string { return "sink" }
 func (s *sink) Send(_ context.Context, m sms.Message) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.away {
+		return "", &sms.SendError{Class: sms.Failover, Provider: "sink", Code: "away"}
+	}
 	s.sent++
 	s.codes[m.To.E164()] = m.Code
 	return "", nil

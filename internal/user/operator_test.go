@@ -291,3 +291,30 @@ func TestUsersPrintNoNumber(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+func TestUserAndSessionMarshalUnderStandardNames(t *testing.T) {
+	h := newHouse(t, dbtest.Open(t))
+	in := h.signIn(fixture(0))
+	for value, names := range map[any][]string{
+		&in.User:    {"sub", "phone_number", "phone_number_verified", "updated_at", "created_at", "status"},
+		&in.Session: {"sid", "sub", "auth_time", "amr", "acr", "user_agent", "ip_prefix", "created_at", "seen_at", "expires_at"},
+	} {
+		text, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var members map[string]any
+		if err := json.Unmarshal(text, &members); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if _, ok := members[name]; !ok {
+				t.Errorf("%s is missing in %s", name, text)
+			}
+			delete(members, name)
+		}
+		if len(members) != 0 {
+			t.Errorf("unexpected members %v", members)
+		}
+	}
+}

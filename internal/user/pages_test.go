@@ -3,6 +3,7 @@ package user
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -92,11 +93,23 @@ func TestSessionCookieIsStrictAndNewAtEverySignIn(t *testing.T) {
 	first := b.cookie(sessionName)
 	flow, challenge = b.begin("/start", fixture(0))
 	b.finish(flow, challenge, testCode).to(t)
-	if second := b.cookie(sessionName); second == first || strings.Split(second, ".")[0] == strings.Split(first, ".")[0] {
-		t.Error("the session is the old one")
+	second := b.cookie(sessionName)
+	if strings.Split(second, ".")[1] == strings.Split(first, ".")[1] {
+		t.Error("the cookie is the old one")
+	}
+	if strings.Split(second, ".")[0] != strings.Split(first, ".")[0] {
+		t.Error("the same person in the same browser lost the session, and other clients' grants with it")
 	}
 	if _, _, err := h.users.SessionOf(with(first)); !isNotFound(err) {
-		t.Errorf("the session before lives on: %v", err)
+		t.Errorf("the cookie before lives on: %v", err)
+	}
+	flow, challenge = b.begin("/start", fixture(1))
+	b.finish(flow, challenge, testCode).to(t)
+	if third := b.cookie(sessionName); strings.Split(third, ".")[0] == strings.Split(second, ".")[0] {
+		t.Error("another person continues the session")
+	}
+	if _, _, err := h.users.SessionOf(with(second)); !isNotFound(err) {
+		t.Errorf("the session of the person before lives on: %v", err)
 	}
 	if n := h.rows(`SELECT count(*) FROM sessions WHERE ended_at IS NULL`); n != 1 {
 		t.Errorf("%d live sessions", n)
@@ -577,5 +590,43 @@ func TestADatabaseThatIsAwayIsAnErrorPage(t *testing.T) {
 	}
 	if b.cookie(sessionName) == "" {
 		t.Error("the session cookie was dropped")
+	}
+}
+
+func TestOurMistakesAreLoggedOnceAndToldToNobody(t *testing.T) {
+	d := dbtest.Open(t)
+	h := newHouse(t, d)
+	var log strings.Builder
+	h.pages.Log = slog.New(slog.NewTextHandler(&log, nil))
+	b := h.browser()
+	flow, challenge := b.begin("/start", fixture(60))
+	code := h.sink.last(fixture(60))
+	if _, err := d.Exec(t.Context(), `ALTER TABLE users RENAME TO people`); err != nil {
+		t.Fatal(err)
+	}
+	page := b.finish(flow, challenge, code)
+	page.fault(t, http.StatusInternalServerError, "server_error")
+	if strings.Contains(page.body, "users") || !strings.Contains(page.body, "request-1") {
+		t.Error("the page tells what went wrong, or not where to find it")
+	}
+	if text := log.String(); strings.Count(text, "level=ERROR") != 1 || !strings.Contains(text, "request-1") ||
+		strings.Contains(text, "8060") || strings.Contains(text, code) {
+		t.Errorf("log: %s", text)
+	}
+	if _, err := d.Exec(t.Context(), `ALTER TABLE people RENAME TO users`); err != nil {
+		t.Fatal(err)
+	}
+	b.finish(flow, challenge, code).to(t) // nothing was used up
+}
+
+func TestAProviderThatIsAwayShowsTheFormAgain(t *testing.T) {
+	h := newHouse(t, dbtest.Open(t))
+	h.sink.away = true
+	b := h.browser()
+	flow := b.get("/login").to(t).Query().Get("flow")
+	page := b.post("/login", url.Values{"flow": {flow}, "phone": {fixture(60)}, "agree": {"1"}})
+	page.wants(t, http.StatusServiceUnavailable, "send-code")
+	if !strings.Contains(page.body, fixture(60)[1:]) {
+		t.Error("what was typed is lost")
 	}
 }

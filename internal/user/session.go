@@ -17,9 +17,9 @@ import (
 	"github.com/dialtone-id/dialtone/internal/db"
 )
 
-// How long a browser session lives: until it was not used for sessionIdle, and
-// never longer than sessionLife. Use is written down at most every seenEvery, so
-// the idle limit is exact to that.
+// How long a browser session lives, unless Lifetimes says else: until it was not
+// used for sessionIdle, and never longer than sessionLife. Use is written down at
+// most every seenEvery, so the idle limit is exact to that.
 const (
 	sessionIdle = 7 * 24 * time.Hour
 	sessionLife = 30 * 24 * time.Hour
@@ -43,9 +43,13 @@ type Session struct {
 	EndedAt   time.Time `json:"ended_at,omitzero"` // zero while it lives
 }
 
-// openSession inserts a session and returns it with the value of its cookie,
-// "<id>.<secret>". Only the secret's hash is kept: a copy of the table signs
-// nobody in. The secret is 256 random bits, so a plain hash is enough.
+// openSession makes the session of a sign-in and returns it with the value of its
+// cookie, "<id>.<secret>". Only the secret's hash is kept: a copy of the table
+// signs nobody in. The secret is 256 random bits, so a plain hash is enough.
+//
+// The cookie is always a new one. A person who signs in again in the browser that
+// they are signed in with keeps the session's id, and with it what other clients
+// were granted in it; anybody else's session there ends.
 func (s *Service) openSession(ctx context.Context, userID string, a Attempt, now time.Time) (Session, string, error) {
 	var raw [32]byte
 	rand.Read(raw[:])
@@ -55,7 +59,17 @@ func (s *Service) openSession(ctx context.Context, userID string, a Attempt, now
 	sess := Session{
 		ID: db.NewID(), UserID: userID, AuthTime: now, AMR: []string{"sms", "otp"}, ACR: "1",
 		UserAgent: clip(a.UserAgent, 256), IPPrefix: prefixOf(a.Address),
-		CreatedAt: now, ExpiresAt: now.Add(sessionLife), SeenAt: now,
+		CreatedAt: now, ExpiresAt: now.Add(s.sessionLife), SeenAt: now,
+	}
+	if a.Replaces != "" {
+		renewed, err := s.replace(ctx, a.Replaces, sess, hash[:])
+		if err != nil {
+			return Session{}, "", err
+		}
+		if renewed {
+			sess.ID = a.Replaces
+			return sess, sess.ID + "." + secret, nil
+		}
 	}
 	_, err := s.db.Exec(ctx, `
 		INSERT INTO sessions (id, user_id, secret_hash, auth_time, amr, acr, user_agent, ip_prefix, created_at, seen_at, expires_at)
@@ -66,6 +80,26 @@ func (s *Service) openSession(ctx context.Context, userID string, a Attempt, now
 		return Session{}, "", fmt.Errorf("open session: %w", err)
 	}
 	return sess, sess.ID + "." + secret, nil
+}
+
+// replace turns the browser's session into sess if it is of the same user; else it
+// ends it and answers false.
+func (s *Service) replace(ctx context.Context, id string, sess Session, hash []byte) (bool, error) {
+	n, err := s.db.Exec(ctx, `
+		UPDATE sessions SET secret_hash = $1, auth_time = $2, amr = $3, acr = $4, user_agent = $5, ip_prefix = $6, seen_at = $2, expires_at = $7
+		WHERE id = $8 AND user_id = $9 AND ended_at IS NULL`,
+		hash, db.Micros(sess.AuthTime), strings.Join(sess.AMR, " "), sess.ACR, sess.UserAgent, sess.IPPrefix,
+		db.Micros(sess.ExpiresAt), id, sess.UserID)
+	if err != nil {
+		return false, fmt.Errorf("renew session: %w", err)
+	}
+	if n == 1 {
+		return true, nil
+	}
+	if _, err := s.db.Exec(ctx, `UPDATE sessions SET ended_at = $1 WHERE id = $2 AND ended_at IS NULL`, db.Micros(sess.AuthTime), id); err != nil {
+		return false, fmt.Errorf("end the session before: %w", err)
+	}
+	return false, nil
 }
 
 // SessionOf returns the live session of the request's cookie and its active
@@ -96,7 +130,7 @@ func (s *Service) SessionOf(r *http.Request) (Session, User, error) {
 		JOIN users u ON u.id = s.user_id
 		LEFT JOIN identifiers i ON i.user_id = u.id AND i.kind = 'phone'
 		WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 AND s.seen_at > $3 AND u.status = 'active'`,
-		id, db.Micros(now), db.Micros(now.Add(-sessionIdle))).
+		id, db.Micros(now), db.Micros(now.Add(-s.sessionIdle))).
 		Scan(append(u.columns(), &sess.ID, &sess.UserID, &hash, &authTime, &amr, &sess.ACR,
 			&sess.UserAgent, &sess.IPPrefix, &from, &seen, &until)...)
 	if err != nil {
@@ -177,7 +211,7 @@ func (s *Service) EndSessions(ctx context.Context, userID, actor string) (int64,
 // setCookie hands the browser its session. The cookie outlives the idle limit,
 // which is the table's to enforce.
 func (s *Service) setCookie(w http.ResponseWriter, in SignedIn) {
-	s.cookies.set(w, sessionCookie, in.Secret, sessionLife)
+	s.cookies.set(w, sessionCookie, in.Secret, s.sessionLife)
 }
 
 // ClearCookie makes the browser forget its session; ending it is EndSession's.

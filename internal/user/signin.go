@@ -27,7 +27,7 @@ type Attempt struct {
 	Address          netip.Addr
 	UserAgent        string
 	Browser          bool   // make a browser session
-	Replaces         string // session id that this sign-in rotates away, "" if none
+	Replaces         string // session that this browser had until now, "" if none: see openSession
 }
 
 // SignedIn is the outcome.
@@ -81,12 +81,6 @@ func (s *Service) signIn(ctx context.Context, p sms.Proof, a Attempt) (in Signed
 		if a.Browser {
 			if in.Session, in.Secret, err = s.openSession(ctx, in.User.ID, a, now); err != nil {
 				return err
-			}
-		}
-		if a.Replaces != "" {
-			if _, err := s.db.Exec(ctx, `UPDATE sessions SET ended_at = $1 WHERE id = $2 AND ended_at IS NULL`,
-				db.Micros(now), a.Replaces); err != nil {
-				return fmt.Errorf("end the session before: %w", err)
 			}
 		}
 		event := "login.succeeded"

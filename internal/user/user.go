@@ -38,6 +38,8 @@ type Service struct {
 	vault   *signing.Vault
 	audit   *audit.Log
 	cookies cookies
+
+	sessionIdle, sessionLife time.Duration
 }
 
 // Option changes what New builds.
@@ -49,9 +51,14 @@ func PlainHTTP(yes bool) Option {
 	return func(s *Service) { s.cookies.plain = yes }
 }
 
+// Lifetimes sets how long a browser session lives without being used, and at all.
+func Lifetimes(idle, absolute time.Duration) Option {
+	return func(s *Service) { s.sessionIdle, s.sessionLife = idle, absolute }
+}
+
 // New makes the service. Its cookies are for https unless an option says else.
 func New(d *db.DB, v *signing.Vault, a *audit.Log, options ...Option) *Service {
-	s := &Service{db: d, vault: v, audit: a}
+	s := &Service{db: d, vault: v, audit: a, sessionIdle: sessionIdle, sessionLife: sessionLife}
 	for _, o := range options {
 		o(s)
 	}

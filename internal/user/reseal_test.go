@@ -1,0 +1,45 @@
+package user
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/dialtone-id/dialtone/internal/audit"
+	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/db/dbtest"
+	"github.com/dialtone-id/dialtone/internal/signing"
+	"github.com/dialtone-id/dialtone/internal/sms"
+)
+
+// A new master secret goes in front; after Reseal the old one is not needed: the
+// person is found by number and their number can be read.
+func TestResealLetsTheOldMasterGo(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		ctx := t.Context()
+		before, after := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
+		with := func(masters ...[]byte) *Service {
+			v, err := signing.OpenVault(ctx, d, masters)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return New(d, v, audit.New(d))
+		}
+		n, err := sms.FromE164("+8613800138000")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := with(before).Create(ctx, n, nil); err != nil {
+			t.Fatal(err)
+		}
+		both := with(after, before)
+		for _, want := range []int64{1, 0} {
+			if got, err := both.Reseal(ctx); err != nil || got != want {
+				t.Fatalf("resealed %d, %v; want %d", got, err, want)
+			}
+		}
+		u, err := with(after).FindByNumber(ctx, n)
+		if err != nil || u.Phone != n {
+			t.Fatalf("without the old master: %v", err)
+		}
+	})
+}
