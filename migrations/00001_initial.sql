@@ -135,10 +135,11 @@ CREATE UNIQUE INDEX signing_keys_next ON signing_keys (alg) WHERE state = 'next'
 -- budget is counted and the home of its failure counters.
 CREATE TABLE sms_numbers (
     lookup      BYTEA PRIMARY KEY,      -- HMAC-SHA-256 of the E.164 number
-    touched_at  BIGINT NOT NULL,
-    failures    TEXT NOT NULL,          -- times of recent wrong tries, Unix microseconds, each followed by a space
+    touched_at  BIGINT NOT NULL,        -- the day it was last used, so that the index rarely changes
+    failures    TEXT NOT NULL,          -- times of recent wrong tries, oldest first: 16 digits of Unix microseconds and a space each
     consecutive BIGINT NOT NULL         -- wrong tries since the last right one
 );
+CREATE INDEX sms_numbers_idle ON sms_numbers (touched_at);
 
 -- One one-time code for one number, purpose, client and flow.
 CREATE TABLE sms_challenges (

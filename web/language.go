@@ -27,15 +27,26 @@ const longestHeader = 200
 // chooser finds the edition for a list of languages.
 type chooser struct {
 	matcher  language.Matcher
+	matches  []*edition // by index of the matcher's tags
 	editions []*edition
 }
 
 func newChooser(editions []*edition) chooser {
-	tags := make([]language.Tag, len(editions))
-	for i, e := range editions {
-		tags[i] = language.MustParse(e.tag)
+	c := chooser{editions: editions}
+	var tags []language.Tag
+	add := func(tag language.Tag, e *edition) {
+		tags, c.matches = append(tags, tag), append(c.matches, e)
 	}
-	return chooser{language.NewMatcher(tags), editions}
+	for _, e := range editions {
+		add(language.MustParse(e.tag), e)
+		if e.tag == defaultLanguage {
+			// Who reads traditional characters is served better by simplified
+			// ones than by English.
+			add(language.TraditionalChinese, e)
+		}
+	}
+	c.matcher = language.NewMatcher(tags)
+	return c
 }
 
 // match returns nil if none of the wanted languages is one of ours.
@@ -43,17 +54,15 @@ func (c chooser) match(wanted string) *edition {
 	if wanted == "" || len(wanted) > longestHeader {
 		return nil
 	}
-	for _, e := range c.editions {
-		if strings.EqualFold(wanted, e.tag) {
-			return e
-		}
+	if e := c.exact(wanted); e != nil {
+		return e
 	}
 	tags, _, err := language.ParseAcceptLanguage(wanted)
 	if err != nil {
 		return nil
 	}
 	if _, i, confidence := c.matcher.Match(tags...); confidence > language.No {
-		return c.editions[i]
+		return c.matches[i]
 	}
 	return nil
 }

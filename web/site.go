@@ -67,7 +67,10 @@ func New(o Options) (*Site, error) {
 	s.choice = newChooser(s.editions)
 	for _, e := range s.editions {
 		if err := s.parse(e); err != nil {
-			return nil, fmt.Errorf("templates in %s: %w", e.tag, err)
+			return nil, fmt.Errorf("parse templates in %s: %w", e.tag, err)
+		}
+		if err := s.tryAll(e); err != nil {
+			return nil, fmt.Errorf("try templates in %s: %w", e.tag, err)
 		}
 	}
 	return s, nil
@@ -108,7 +111,7 @@ func (s *Site) parse(e *edition) error {
 		}
 		e.pages[pageName(file)] = page.Lookup("layout")
 	}
-	return s.tryAll(e)
+	return nil
 }
 
 // constants are the template functions whose value is known when a language's

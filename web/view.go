@@ -17,6 +17,7 @@ type view struct {
 	Page      Page
 	At        notices
 	Failed    bool
+	CodeSpent bool         // this code will never work, so the way on is a new one
 	Here      template.URL // this page, ready for "lang="; begins with "?" or with a path of ours
 	Client    *clientView
 	Region    *regionView  // the only one
@@ -41,15 +42,6 @@ type regionView struct {
 type clientView struct {
 	Name, Logo, Site, Policy, Terms string
 	FirstParty                      bool
-}
-
-// CodeSpent says whether the problem is that this code will never work, so that
-// the way on is a new one.
-func (v *view) CodeSpent() bool {
-	if v.problem == nil {
-		return false
-	}
-	return v.problem.Code == "code_expired" || v.problem.Code == "code_attempts_exceeded"
 }
 
 // Heading is the headline of an error page.
@@ -87,6 +79,7 @@ func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 	}
 	if f.problem != nil {
 		v.At = e.notices(f)
+		v.CodeSpent = f.problem.Code == "code_expired" || f.problem.Code == "code_attempts_exceeded"
 	}
 	for _, r := range f.regions {
 		v.Regions = append(v.Regions, e.viewRegion(r))

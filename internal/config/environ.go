@@ -114,6 +114,18 @@ func (e *environment) parse(v any, prefix string, s setting, value string) {
 	}
 }
 
+// fallback takes a variable that others use too, for a setting that is unset.
+func (e *environment) fallback(value *string, path, variable string, environ []string) {
+	text := env.ToMap(environ)[variable]
+	switch {
+	case *value != "" || e.origin[path] != "" || text == "":
+	case !utf8.ValidString(text):
+		e.problem(variable, path, "is not text in UTF-8", "")
+	default:
+		*value, e.origin[path] = text, variable
+	}
+}
+
 // parsers reads the types that the library does not know, and numbers with
 // errors of ours, which do not repeat the value.
 func parsers() map[reflect.Type]env.ParserFunc {

@@ -64,14 +64,14 @@ func resolve(text string, s Source) (Config, []Problem) {
 	if s.Listen != "" {
 		c.Listen, c.origin["listen"] = s.Listen, "--listen"
 	}
-	c.complete(s.Environ)
+	environment.fallback(&c.Database, "database", "DATABASE_URL", s.Environ)
+	environment.fallback(&c.Redis, "redis", "REDIS_URL", s.Environ)
+	c.complete()
 	return c, slices.Concat(file.problems, environment.problems)
 }
 
 // complete derives the settings that follow from others where they are unset.
-func (c *Config) complete(environ []string) {
-	c.fallback(&c.Database, "database", "DATABASE_URL", environ)
-	c.fallback(&c.Redis, "redis", "REDIS_URL", environ)
+func (c *Config) complete() {
 	if c.Database == "" {
 		c.Database, c.origin["database"] = "sqlite:"+filepath.Join(c.DataDir, "dialtone.db"), "from data_dir"
 	}
@@ -86,18 +86,6 @@ func (c *Config) complete(environ []string) {
 			c.SMS.Routes = map[string][]string{anyRegion: {name}}
 		}
 		c.origin["sms.routes"] = "the only provider"
-	}
-}
-
-// fallback takes a variable that others use too, for a setting that is unset.
-func (c *Config) fallback(value *string, path, variable string, environ []string) {
-	if *value != "" || c.origin[path] != "" {
-		return
-	}
-	for _, pair := range environ {
-		if text, ok := strings.CutPrefix(pair, variable+"="); ok && text != "" {
-			*value, c.origin[path] = text, variable
-		}
 	}
 }
 

@@ -66,8 +66,8 @@ func Open(ctx context.Context, url string, options ...Option) (*DB, error) {
 	case "postgres", "postgresql":
 		return openPostgres(ctx, url)
 	}
-	// The URL may hold a password, so the error names the scheme alone.
-	return nil, fmt.Errorf("open database: the URL must begin with sqlite: or postgres://")
+	// The URL may hold a password, so the error does not repeat it.
+	return nil, errors.New("open database: the URL must begin with sqlite: or postgres://")
 }
 
 // Option changes how Open opens.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -15,9 +14,6 @@ import (
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/db/dbtest"
 )
-
-// exit ends the goroutine as t.FailNow does.
-func exit() { runtime.Goexit() }
 
 func TestConflicts(t *testing.T) {
 	const user = `INSERT INTO users (id, status, claims, created_at, updated_at) VALUES ($1, 'active', '{}', 0, 0)`

@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -38,6 +36,7 @@ func TestContract(t *testing.T) {
 		{"NoAddIsLost", noAddIsLost},
 		{"ManySpendsGetExactlyMax", manySpendsGetExactlyMax},
 		{"EndedContextIsUnavailable", endedContextIsUnavailable},
+		{"RoundTripsAreCounted", roundTripsAreCounted},
 	}
 	eachStore(t, func(t *testing.T, s Store) {
 		if err := s.Ping(t.Context()); err != nil {
@@ -264,117 +263,6 @@ func counterCounts(t *testing.T, s Store) {
 	}
 }
 
-// race runs f many times at once.
-func race(n int, f func(i int)) {
-	start := make(chan struct{})
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() {
-			<-start
-			f(i)
-		})
-	}
-	close(start)
-	wg.Wait()
-}
-
-const racers = 64
-
-func oneOfManyTakesWins(t *testing.T, s Store) {
-	for _, keep := range []time.Duration{time.Minute, 0} {
-		id := put(t, s, "race", "value", time.Minute)
-		var won, lost atomic.Int64
-		race(racers, func(int) {
-			got, err := s.Take(t.Context(), "race", id, []byte("tombstone"), keep)
-			switch {
-			case err == nil && string(got) == "value":
-				won.Add(1)
-			case keep > 0 && errors.Is(err, ErrUsed) && string(got) == "tombstone",
-				keep == 0 && errors.Is(err, ErrNotFound):
-				lost.Add(1)
-			default:
-				t.Errorf("%q, %v", got, err)
-			}
-		})
-		if won.Load() != 1 || lost.Load() != racers-1 {
-			t.Fatalf("%d took it, %d came too late", won.Load(), lost.Load())
-		}
-	}
-}
-
-func oneOfManySwapsWins(t *testing.T, s Store) {
-	id := put(t, s, "race", "0", time.Minute)
-	for round := range byte(3) {
-		var won atomic.Int64
-		race(racers, func(int) {
-			swapped, err := s.Swap(t.Context(), "race", id, []byte{'0' + round}, []byte{'1' + round})
-			if err != nil {
-				t.Error(err)
-			}
-			if swapped {
-				won.Add(1)
-			}
-		})
-		if won.Load() != 1 {
-			t.Fatalf("round %d: %d swapped", round, won.Load())
-		}
-	}
-}
-
-func oneOfManyMarksWins(t *testing.T, s Store) {
-	for range 2 { // once over a new mark, once over an expired one
-		var won atomic.Int64
-		race(racers, func(int) {
-			first, err := s.Mark(t.Context(), "race", "mark", time.Minute)
-			if err != nil {
-				t.Error(err)
-			}
-			if first {
-				won.Add(1)
-			}
-		})
-		if won.Load() != 1 {
-			t.Fatalf("%d marks were first", won.Load())
-		}
-		expireMarks(t, s)
-	}
-}
-
-// expireMarks ages the marks of stores that keep the time themselves; the
-// others keep theirs, so the next race is over another key.
-func expireMarks(t *testing.T, s Store) {
-	t.Helper()
-	if f, ok := s.(*Failover); ok {
-		s = f.sql
-	}
-	switch s := s.(type) {
-	case *SQL:
-		if _, err := s.db.Exec(t.Context(), `UPDATE ephemeral_marks SET expires_at = 1`); err != nil {
-			t.Fatal(err)
-		}
-	case *Redis:
-		if err := s.client.Del(t.Context(), s.prefix+"m:"+keyOf("race", "mark")).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func noAddIsLost(t *testing.T, s Store) {
-	var sum, largest atomic.Int64
-	race(racers, func(i int) {
-		total, err := s.Add(t.Context(), "race", int64(i), time.Minute)
-		if err != nil {
-			t.Error(err)
-		}
-		sum.Add(int64(i))
-		for seen := largest.Load(); total > seen && !largest.CompareAndSwap(seen, total); seen = largest.Load() {
-		}
-	})
-	if total, err := s.Add(t.Context(), "race", 0, time.Minute); total != sum.Load() || largest.Load() != total || err != nil {
-		t.Fatalf("total %d, largest seen %d, %v; want %d", total, largest.Load(), err, sum.Load())
-	}
-}
-
 func endedContextIsUnavailable(t *testing.T, s Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	id := put(t, s, "ended", "value", time.Minute)
@@ -390,5 +278,44 @@ func endedContextIsUnavailable(t *testing.T, s Store) {
 	}
 	if f, ok := s.(*Failover); ok && f.redis != nil && f.Degraded() != (f.redis.Ping(t.Context()) != nil) {
 		t.Error("a caller who hung up has switched the store")
+	}
+}
+
+// roundTripsAreCounted is the cost of each step, which budgets elsewhere build on.
+func roundTripsAreCounted(t *testing.T, s Store) {
+	f, _ := s.(*Failover)
+	if f != nil && f.Degraded() {
+		return // the probes are counted as well
+	}
+	_, sql := s.(*SQL)
+	sql = sql || f != nil && f.redis == nil
+	limits := []Limit{{"trips", 1, time.Hour}, {"trips", 1, time.Minute}}
+	var id string
+	var d Decision
+	for _, step := range []struct {
+		name       string
+		redis, sql int64
+		do         func() error
+	}{
+		{"put", 1, 1, func() (err error) { id, err = s.Put(t.Context(), "trips", nil, time.Minute); return err }},
+		{"get", 1, 1, func() error { _, err := s.Get(t.Context(), "trips", id); return err }},
+		{"swap", 1, 1, func() error { _, err := s.Swap(t.Context(), "trips", id, nil, nil); return err }},
+		{"take", 1, 1, func() error { _, err := s.Take(t.Context(), "trips", id, nil, time.Minute); return err }},
+		{"mark", 1, 1, func() error { _, err := s.Mark(t.Context(), "trips", "key", time.Minute); return err }},
+		{"add", 1, 1, func() error { _, err := s.Add(t.Context(), "trips", 1, time.Minute); return err }},
+		{"spend", 1, 4, func() (err error) { d, err = s.Spend(t.Context(), limits); return err }},
+		{"refund", 1, 4, func() error { return s.Refund(t.Context(), limits, d) }},
+	} {
+		before := s.RoundTrips()
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		want := step.redis
+		if sql {
+			want = step.sql
+		}
+		if got := s.RoundTrips() - before; got != want {
+			t.Errorf("%s took %d round trips, want %d", step.name, got, want)
+		}
 	}
 }

@@ -27,8 +27,8 @@ type Store interface {
 	// Take reads and removes in one step. For keep, tombstone stays in its place: a second Take returns it with ErrUsed.
 	// With keep zero nothing stays. After ErrUnavailable the item may be gone.
 	Take(ctx context.Context, kind, id string, tombstone []byte, keep time.Duration) ([]byte, error)
-	// Swap replaces old by new, keeping the item's expiry; false if the item is no longer old.
-	Swap(ctx context.Context, kind, id string, old, new []byte) (bool, error)
+	// Swap replaces old by next, keeping the item's expiry; false if the item is no longer old.
+	Swap(ctx context.Context, kind, id string, old, next []byte) (bool, error)
 	// Mark remembers key for ttl; first is true for exactly one caller.
 	Mark(ctx context.Context, kind, key string, ttl time.Duration) (first bool, err error)
 	// Add adds n to a counter that lives for life from its first Add, and returns the total.

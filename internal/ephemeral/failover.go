@@ -113,12 +113,12 @@ func (f *Failover) Take(ctx context.Context, kind, id string, tombstone []byte, 
 }
 
 // Swap asks the store that the id names.
-func (f *Failover) Swap(ctx context.Context, kind, id string, old, new []byte) (swapped bool, err error) {
+func (f *Failover) Swap(ctx context.Context, kind, id string, old, next []byte) (swapped bool, err error) {
 	if !f.holds(id) {
-		return f.sql.Swap(ctx, kind, id, old, new)
+		return f.sql.Swap(ctx, kind, id, old, next)
 	}
 	err = f.onRedis(ctx, func() error {
-		swapped, err = f.redis.Swap(ctx, kind, id, old, new)
+		swapped, err = f.redis.Swap(ctx, kind, id, old, next)
 		return err
 	})
 	return swapped, err

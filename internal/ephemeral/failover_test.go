@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -69,6 +68,7 @@ func wantDegraded(t *testing.T, f *Failover, want bool) {
 }
 
 func TestSQLTakesOverWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
 	if !hasRedisServer(t) {
 		return
 	}
@@ -176,8 +176,57 @@ func TestBurstIntoAFrozenRedisIsServed(t *testing.T) {
 	}
 }
 
+// A script whose answer is late has run all the same, so it must not be sent again.
+func TestUnansweredScriptRunsOnce(t *testing.T) {
+	t.Parallel()
+	if !hasRedisServer(t) {
+		return
+	}
+	for name, start := range map[string]func() (*server, string){
+		"single": func() (*server, string) {
+			s := newServer(t).start()
+			return s, s.url()
+		},
+		"cluster": func() (*server, string) {
+			s, url, ready := startCluster(t)
+			ready()
+			return s, url
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, url := start()
+			r, err := OpenRedis(url+"?timeout=100ms", Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			// Spare connections make it easy to send it again.
+			race(8, func(int) {
+				if _, err := r.Add(t.Context(), "key", 1, time.Minute); err != nil {
+					t.Error(err)
+				}
+			})
+			s.freeze()
+			_, err = r.Add(t.Context(), "key", 1, time.Minute)
+			s.thaw()
+			if !errors.Is(err, ErrUnavailable) {
+				t.Fatal(err)
+			}
+			eventually(t, "the late script has run", 5*time.Second, func() bool {
+				total, err := r.Add(t.Context(), "key", 0, time.Minute)
+				if total > 9 {
+					t.Fatalf("it ran %d times", total-8)
+				}
+				return total == 9 && err == nil
+			})
+		})
+	}
+}
+
 // What was taken after the snapshot is in the snapshot still.
 func TestRestartFromOldSnapshotRevivesNothing(t *testing.T) {
+	t.Parallel()
 	if !hasRedisServer(t) {
 		return
 	}
@@ -225,6 +274,7 @@ func TestRestartFromOldSnapshotRevivesNothing(t *testing.T) {
 }
 
 func TestBadSettingsOfRedisAreReportedOnce(t *testing.T) {
+	t.Parallel()
 	if !hasRedisServer(t) {
 		return
 	}
@@ -288,9 +338,9 @@ func TestFlappingRedisIsTriedLessOften(t *testing.T) {
 
 func TestCircuitProbesUntilRedisIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		probes := 0
+		var probes atomic.Int64
 		c := newCircuit(quiet(), func(context.Context) error {
-			if probes++; probes < 10 {
+			if probes.Add(1) < 10 {
 				return errors.New("still away")
 			}
 			return nil
@@ -298,12 +348,14 @@ func TestCircuitProbesUntilRedisIsBack(t *testing.T) {
 		generation, _ := c.enter()
 		c.trip(generation, errors.New("lost"))
 		time.Sleep(9*probeInterval + time.Millisecond)
-		if synctest.Wait(); probes != 9 || !c.isAway() {
-			t.Fatalf("%d probes, away %v", probes, c.isAway())
+		synctest.Wait()
+		if n := probes.Load(); n != 9 || !c.isAway() {
+			t.Fatalf("%d probes, away %v", n, c.isAway())
 		}
 		time.Sleep(probeInterval)
-		if synctest.Wait(); probes != 10 || c.isAway() {
-			t.Fatalf("%d probes, away %v", probes, c.isAway())
+		synctest.Wait()
+		if n := probes.Load(); n != 10 || c.isAway() {
+			t.Fatalf("%d probes, away %v", n, c.isAway())
 		}
 		c.end()
 		generation, _ = c.enter()
@@ -314,108 +366,8 @@ func TestCircuitProbesUntilRedisIsBack(t *testing.T) {
 	})
 }
 
-// Two replicas share one database and one Redis, which is frozen, emptied,
-// killed and restarted from an old snapshot while they work.
-func TestNothingIsUsedTwiceWhateverHappensToRedis(t *testing.T) {
-	if !hasRedisServer(t) {
-		return
-	}
-	eachSQL(t, func(t *testing.T, d *db.DB) {
-		t.Parallel()
-		s := newServer(t).start()
-		a, _ := onServer(t, d, s)
-		b, _ := onServer(t, d, s)
-		ctx, stop := context.WithCancel(context.Background())
-		var workers sync.WaitGroup
-		var c chaosCount
-		for i := range 16 {
-			workers.Go(func() {
-				for n := 0; ctx.Err() == nil; n++ {
-					c.useOnce(t, [2]*Failover{a, b}, fmt.Sprintf("%d/%d", i, n))
-				}
-			})
-		}
-		for _, hurt := range []func(){
-			func() { s.do("SAVE") },
-			func() { s.do("FLUSHALL") },
-			s.freeze, s.thaw,
-			func() { s.do("SAVE") },
-			s.kill, func() { s.start() },
-			func() { s.do("FLUSHALL") },
-		} {
-			hurt()
-			pause(400 * time.Millisecond)
-		}
-		stop()
-		workers.Wait()
-		for _, f := range []*Failover{a, b} {
-			wantDegraded(t, f, false)
-			if id := put(t, f, "kind", "value", time.Minute); id[0] != inRedis {
-				t.Error("a new item is not in Redis")
-			}
-		}
-		t.Logf("%+v", &c)
-		if c.inRedis.Load() == 0 || c.inSQL.Load() == 0 || c.won.Load() == 0 {
-			t.Errorf("the run did not see both stores: %+v", &c)
-		}
-	})
-}
-
-// pause lets the world go on.
-func pause(d time.Duration) { <-time.After(d) }
-
-type chaosCount struct{ inRedis, inSQL, won, lost atomic.Int64 }
-
-// useOnce lets both replicas race for one item and one mark, some time after
-// they were made, and again when they did not get an answer.
-func (c *chaosCount) useOnce(t *testing.T, replicas [2]*Failover, name string) {
-	id, err := replicas[rand.N(2)].Put(t.Context(), "kind", []byte(name), time.Minute)
-	if err != nil {
-		t.Errorf("put: %v", err)
-		return
-	}
-	if id[0] == inRedis {
-		c.inRedis.Add(1)
-	} else {
-		c.inSQL.Add(1)
-	}
-	pause(rand.N(30 * time.Millisecond))
-	var taken, marked atomic.Int64
-	race(4, func(i int) {
-		for try := range 4 {
-			replica := replicas[(i+try)%2]
-			got, err := replica.Take(t.Context(), "kind", id, []byte("tombstone"), time.Minute)
-			switch {
-			case err == nil && string(got) == name:
-				taken.Add(1)
-			case errors.Is(err, ErrNotFound), errors.Is(err, ErrUnavailable), errors.Is(err, ErrUsed) && string(got) == "tombstone":
-			default:
-				t.Errorf("take: %q, %v", got, err)
-			}
-			first, err := replica.Mark(t.Context(), "kind", name, time.Minute)
-			if err != nil {
-				t.Errorf("mark: %v", err)
-			}
-			if first {
-				marked.Add(1)
-			}
-			pause(rand.N(40 * time.Millisecond))
-		}
-	})
-	switch taken.Load() {
-	case 0:
-		c.lost.Add(1)
-	case 1:
-		c.won.Add(1)
-	default:
-		t.Errorf("item %s was taken %d times", id, taken.Load())
-	}
-	if marked.Load() != 1 {
-		t.Errorf("mark was granted %d times", marked.Load())
-	}
-}
-
 func TestLimitsNeverExceedOneAccountPerStore(t *testing.T) {
+	t.Parallel()
 	if !hasRedisServer(t) {
 		return
 	}

@@ -59,11 +59,11 @@ func item(s script, reply any) ([]byte, error) {
 }
 
 // Swap compares and sets the key.
-func (r *Redis) Swap(ctx context.Context, kind, id string, old, new []byte) (bool, error) {
+func (r *Redis) Swap(ctx context.Context, kind, id string, old, next []byte) (bool, error) {
 	if !isID(inRedis, id) {
 		return false, nil
 	}
-	n, err := r.number(ctx, swapScript, r.itemKey(kind, id), old, new)
+	n, err := r.number(ctx, swapScript, r.itemKey(kind, id), old, next)
 	return n == 1, err
 }
 

@@ -132,11 +132,11 @@ func (s *server) kill() {
 
 // startCluster is a cluster of one that has all slots: it is as strict about
 // keys as a larger one. It takes two seconds to come up, so ready waits for it.
-func startCluster(t testing.TB) (url string, ready func()) {
+func startCluster(t testing.TB) (s *server, url string, ready func()) {
 	t.Helper()
-	s := newServer(t, "--cluster-enabled", "yes").start()
+	s = newServer(t, "--cluster-enabled", "yes").start()
 	s.do("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-	return "redis-cluster://" + s.address(), func() {
+	return s, "redis-cluster://" + s.address(), func() {
 		eventually(t, "the cluster is up", 5*time.Second, func() bool {
 			info, _ := s.do("CLUSTER", "INFO").(string)
 			return strings.Contains(info, "cluster_state:ok")

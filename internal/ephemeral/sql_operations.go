@@ -92,7 +92,7 @@ func (s *SQL) tombstone(ctx context.Context, kind, id string) ([]byte, error) {
 }
 
 // Swap is one conditional statement.
-func (s *SQL) Swap(ctx context.Context, kind, id string, old, new []byte) (bool, error) {
+func (s *SQL) Swap(ctx context.Context, kind, id string, old, next []byte) (bool, error) {
 	if !isID(inSQL, id) {
 		return false, nil
 	}
@@ -100,7 +100,7 @@ func (s *SQL) Swap(ctx context.Context, kind, id string, old, new []byte) (bool,
 	n, err := s.db.Exec(apart{ctx},
 		`UPDATE ephemeral_items SET value = $1
 		 WHERE id = $2 AND kind = $3 AND value = $4 AND tombstone IS NULL AND expires_at > $5`,
-		notNil(new), id, kind, notNil(old), db.Micros(s.now()))
+		notNil(next), id, kind, notNil(old), db.Micros(s.now()))
 	if err != nil {
 		return false, sqlError("swap", err)
 	}

@@ -26,7 +26,7 @@ func eachStore(t *testing.T, f func(t *testing.T, s Store)) {
 	var cluster string
 	var clusterReady func()
 	if own {
-		cluster, clusterReady = startCluster(t)
+		_, cluster, clusterReady = startCluster(t)
 	}
 	run("sqlite", func(t *testing.T) Store { return onSQL(t, sqlite(t)) })
 	run("failover-none", func(t *testing.T) Store { return New(t.Context(), onSQL(t, sqlite(t)), nil, nil) })

@@ -187,7 +187,7 @@ func TestConcurrentRotationsRotateOnce(t *testing.T) {
 	const rounds = 20
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		master := signing.GenerateMaster()
-		rings := make([]*signing.Ring, 2)
+		rings := make([]*signing.Ring, 4)
 		for i := range rings {
 			d := dbtest.OpenURL(t, url)
 			rings[i] = openRing(t, d, openVault(t, d, master), eager)
@@ -195,11 +195,11 @@ func TestConcurrentRotationsRotateOnce(t *testing.T) {
 		alg := signing.ES256
 		for round := range rounds {
 			before := activeKey(t, rings[0], alg)
-			token := sign(t, rings[round%2], alg)
+			token := sign(t, rings[round%len(rings)], alg)
 			var wait sync.WaitGroup
-			errs := make([]error, 4)
-			for i := range errs { // two callers on each ring
-				wait.Go(func() { errs[i] = rings[i%2].Rotate(t.Context(), alg) })
+			errs := make([]error, len(rings))
+			for i, r := range rings {
+				wait.Go(func() { errs[i] = r.Rotate(t.Context(), alg) })
 			}
 			wait.Wait()
 			if err := errors.Join(errs...); err != nil {
@@ -215,8 +215,8 @@ func TestConcurrentRotationsRotateOnce(t *testing.T) {
 				if _, err := r.Verify(token); err != nil {
 					t.Fatalf("ring %d refuses a token from before the rotation: %v", i, err)
 				}
-				if _, err := rings[1-i].Verify(sign(t, r, alg)); err != nil {
-					t.Fatalf("ring %d refuses a token of the other: %v", 1-i, err)
+				if got, err := rings[0].Verify(sign(t, r, alg)); err != nil || got.KeyID != activeKey(t, rings[0], alg) {
+					t.Fatalf("ring %d signs with %s, %v", i, got.KeyID, err)
 				}
 			}
 		}
@@ -371,29 +371,5 @@ func TestKeysOfANewerReleaseAreLeftAlone(t *testing.T) {
 	r := openRing(t, d, v, eager)
 	if body, _ := r.JWKS(); strings.Contains(string(body), `"k"`) {
 		t.Error("published a key that this release cannot use")
-	}
-}
-
-func BenchmarkRing(b *testing.B) {
-	d := dbtest.Open(b)
-	r := openRing(b, d, openVault(b, d, signing.GenerateMaster()), eager)
-	for _, alg := range signing.Algorithms() {
-		b.Run("Sign/"+string(alg), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := r.Sign(alg, "at+jwt", claims); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		token := sign(b, r, alg)
-		b.Run("Verify/"+string(alg), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := r.Verify(token); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }

@@ -317,6 +317,27 @@ func TestHundredWrongCodesInARowStopTheNumber(t *testing.T) {
 	})
 }
 
+// A test number that is one no more has no fixed code either.
+func TestFixedCodeEndsWithItsTestNumber(t *testing.T) {
+	d := dbtest.Open(t)
+	f := newFixture(t, d, Config{TestNumbers: map[string]string{"+8613800138043": "246810"}})
+	r := login(t, "+8613800138043", "a")
+	_, ref := f.send(t, r)
+	real := newFixture(t, d, Config{})
+	wantFault(t, second(real.Check(t.Context(), ref, "246810")), ErrCodeExpired)
+	real.send(t, r)
+	if real.provider.code(t) == "246810" && len(real.provider.sent()) == 1 {
+		t.Error("the fixed code was sent to the number") // or one in a million
+	}
+	p, err := f.Check(t.Context(), ref, "246810") // a server that was not restarted yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Consume(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // Codes sealed under the old master are checked after a rotation.
 func TestCheckAfterMasterSecretRotation(t *testing.T) {
 	d := dbtest.Open(t)

@@ -1,6 +1,7 @@
 package sms
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -48,33 +49,26 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() {
-	or(&c.CodeTTL, 5*time.Minute)
-	or(&c.CodeMaxTTL, max(10*time.Minute, c.CodeTTL))
-	or(&c.Cooldown, time.Minute)
-	or(&c.MaxTries, 5)
-	or(&c.PerHour, 5)
-	or(&c.PerDay, 10)
-	or(&c.KnownReserve, c.PerDay*4/10)
-	or(&c.FailuresPerHour, 10)
-	or(&c.FailuresPerDay, 30)
-	or(&c.FailuresTotal, 100)
-	or(&c.PerAddressNumbers, 5)
-	or(&c.PerAddressHour, 20)
-	or(&c.PerAddressDay, 100)
-	or(&c.PerClientHour, 600)
-	or(&c.PerClientDay, 5000)
-	or(&c.PerServiceSecond, 20)
-	or(&c.PerServiceDay, 10_000)
-	or(&c.InFlight, 256)
+	c.CodeTTL = cmp.Or(c.CodeTTL, 5*time.Minute)
+	c.CodeMaxTTL = cmp.Or(c.CodeMaxTTL, max(10*time.Minute, c.CodeTTL))
+	c.Cooldown = cmp.Or(c.Cooldown, time.Minute)
+	c.MaxTries = cmp.Or(c.MaxTries, 5)
+	c.PerHour = cmp.Or(c.PerHour, 5)
+	c.PerDay = cmp.Or(c.PerDay, 10)
+	c.KnownReserve = cmp.Or(c.KnownReserve, c.PerDay*4/10)
+	c.FailuresPerHour = cmp.Or(c.FailuresPerHour, 10)
+	c.FailuresPerDay = cmp.Or(c.FailuresPerDay, 30)
+	c.FailuresTotal = cmp.Or(c.FailuresTotal, 100)
+	c.PerAddressNumbers = cmp.Or(c.PerAddressNumbers, 5)
+	c.PerAddressHour = cmp.Or(c.PerAddressHour, 20)
+	c.PerAddressDay = cmp.Or(c.PerAddressDay, 100)
+	c.PerClientHour = cmp.Or(c.PerClientHour, 600)
+	c.PerClientDay = cmp.Or(c.PerClientDay, 5000)
+	c.PerServiceSecond = cmp.Or(c.PerServiceSecond, 20)
+	c.PerServiceDay = cmp.Or(c.PerServiceDay, 10_000)
+	c.InFlight = cmp.Or(c.InFlight, 256)
 	if c.Observer == nil {
 		c.Observer = nobody{}
-	}
-}
-
-func or[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
 	}
 }
 

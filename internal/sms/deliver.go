@@ -162,7 +162,7 @@ func safeRef(ref string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(ref, "\x00", ""), "")
 }
 
-// statusOf is a ledger row as a page may know it. What is reserved for longer
+// statusOf is a ledger row that counts as a page may know it. What is reserved for longer
 // than a delivery can take belongs to a process that died.
 func statusOf(state, reason string, age time.Duration) string {
 	switch {
@@ -170,8 +170,6 @@ func statusOf(state, reason string, age time.Duration) string {
 		return StatusSent
 	case state == reserved && age <= deliverTime+settleTime:
 		return StatusSending
-	case state == rejected:
-		return StatusFailed
 	}
 	return StatusUnknown
 }

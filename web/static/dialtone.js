@@ -48,8 +48,11 @@
   // --- number ----------------------------------------------------------------
 
   // grouped writes a mainland China number as people read it, 138 0013 8000;
-  // null if it is something else.
+  // null if it is something else. A complete one loses its country code, which
+  // stands before the field.
   function grouped(value) {
+    const whole = /^(?:\+|00)?86(1[3-9]\d{9})$/.exec(value.replace(/[ -]/g, ''));
+    if (whole) value = whole[1];
     if (!/^1[3-9][\d ]*$/.test(value)) return null;
     const d = value.replace(/ /g, '');
     if (d.length > 11) return null;

@@ -1,0 +1,279 @@
+package web
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jba/templatecheck"
+	"golang.org/x/net/html"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// Every page in every language. An asset's hash changes with the asset, so it is
+// left out.
+func TestPagesLookAsReviewed(t *testing.T) {
+	s := newSite(t, Options{ICP: "沪ICP备00000000号"})
+	hash := regexp.MustCompile(`(/assets/[a-z]+)\.[0-9a-f]+\.`)
+	for name, p := range samples() {
+		for _, lang := range s.Languages() {
+			t.Run(name+"."+lang, func(t *testing.T) {
+				got := hash.ReplaceAllString(render(t, s, p, lang).Body.String(), "$1.HASH.")
+				file := filepath.Join("testdata", "golden", name+"."+lang+".html")
+				if *update {
+					if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+						t.Fatal(err)
+					}
+					return
+				}
+				want, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatalf("%v (run the tests with -update)", err)
+				}
+				if diff := cmp.Diff(string(want), got); diff != "" {
+					t.Errorf("page differs (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+// typed is a view whose Page has its own type, as templates rely on.
+type typed[P Page] struct {
+	*view
+	Page P
+}
+
+func TestTemplatesUseFieldsThatExist(t *testing.T) {
+	types := map[string]any{
+		"login": typed[Login]{}, "code": typed[Code]{}, "consent": typed[Consent]{}, "logout": typed[Logout]{},
+		"signed-out": typed[SignedOut]{}, "error": typed[Error]{}, "form-post": typed[FormPost]{},
+		"account": typed[Account]{}, "legal": typed[Legal]{}, "demo": typed[Demo]{},
+	}
+	s := newSite(t, Options{})
+	for _, e := range s.editions {
+		// Once a template was executed it refers to others that are not in the set.
+		if err := s.parse(e); err != nil {
+			t.Fatal(err)
+		}
+		for name, page := range e.pages {
+			if types[name] == nil {
+				t.Errorf("template %s belongs to no page", name)
+				continue
+			}
+			if err := templatecheck.CheckHTML(page, types[name]); err != nil {
+				t.Errorf("%s in %s: %v", name, e.tag, err)
+			}
+		}
+	}
+}
+
+func TestPagesHaveTheirIDs(t *testing.T) {
+	s := newSite(t, Options{})
+	want := map[string][]string{
+		"login":          {"page-login", "phone", "agree", "send-code", "login-cancel", "client-logo"},
+		"login-direct":   {"page-login", "phone", "send-code"},
+		"login-regions":  {"page-login", "phone", "region"},
+		"code":           {"page-code", "code", "verify-code", "resend-code", "change-phone", "login-cancel"},
+		"code-spent":     {"page-code", "code", "verify-code", "resend-code", "change-phone"},
+		"code-unknown":   {"page-code", "code", "verify-code", "change-phone"},
+		"consent":        {"page-consent", "consent-allow", "consent-deny", "client-logo"},
+		"logout":         {"page-logout", "logout-confirm", "logout-cancel"},
+		"signed-out":     {"page-signed-out"},
+		"error":          {"page-error", "error-code", "error-description"},
+		"form-post":      {"page-form-post", "form-post", "form-post-send"},
+		"account":        {"page-account", "account-phone", "account-since", "sign-out"},
+		"terms":          {"page-legal"},
+		"demo":           {"page-demo", "demo-start"},
+		"demo-signed-in": {"page-demo", "demo-refresh", "demo-signout"},
+	}
+	absent := map[string][]string{
+		"login": {"region"}, "login-direct": {"agree", "login-cancel", "client-logo", "region"},
+		"code-unknown": {"resend-code"}, "demo-signed-in": {"demo-start"},
+	}
+	for name, p := range samples() {
+		for _, lang := range s.Languages() {
+			doc := parseHTML(t, render(t, s, p, lang))
+			ids := map[string]int{}
+			for _, n := range find(doc, func(n *html.Node) bool { return attr(n, "id") != "" }) {
+				ids[attr(n, "id")]++
+			}
+			for id, n := range ids {
+				if n > 1 {
+					t.Errorf("%s: id %s appears %d times", name, id, n)
+				}
+			}
+			for _, id := range want[name] {
+				if ids[id] != 1 {
+					t.Errorf("%s in %s: id %s is missing", name, lang, id)
+				}
+			}
+			for _, id := range absent[name] {
+				if ids[id] != 0 {
+					t.Errorf("%s: id %s should not be there", name, id)
+				}
+			}
+		}
+	}
+}
+
+// Everything that a person can press sends the right thing without JavaScript.
+func TestFormsSendTheirFields(t *testing.T) {
+	s := newSite(t, Options{})
+	tests := []struct {
+		page, button   string
+		method, action string
+		sent           map[string]string
+		decision       string // value of the button itself
+	}{
+		{"login", "send-code", "post", "/login", map[string]string{"flow": "Zk3mP0aQ", "phone": ""}, ""},
+		{"login", "login-cancel", "post", "/login/cancel", map[string]string{"flow": "Zk3mP0aQ"}, ""},
+		{"login-regions", "send-code", "post", "/login", map[string]string{"flow": "Zk3mP0aQ", "phone": "138001", "region": "", "agree": "1"}, ""},
+		{"code", "verify-code", "post", "/login/code", map[string]string{"flow": "Zk3mP0aQ", "challenge": "0199c1", "code": ""}, ""},
+		{"code", "resend-code", "post", "/login/code/resend", map[string]string{"flow": "Zk3mP0aQ", "challenge": "0199c1"}, ""},
+		{"code-spent", "resend-code", "post", "/login/code/resend", map[string]string{"flow": "Zk3mP0aQ", "challenge": "0199c1"}, ""},
+		{"consent", "consent-allow", "post", "/consent", map[string]string{"flow": "Zk3mP0aQ", "session": "0199c2"}, "allow"},
+		{"consent", "consent-deny", "post", "/consent", map[string]string{"flow": "Zk3mP0aQ", "session": "0199c2"}, "deny"},
+		{"logout", "logout-confirm", "post", "/logout", map[string]string{"ticket": "c2VhbGVk"}, "yes"},
+		{"logout", "logout-cancel", "post", "/logout", map[string]string{"ticket": "c2VhbGVk"}, "no"},
+		{"account", "sign-out", "get", "/logout", map[string]string{}, ""},
+		{"form-post", "form-post-send", "post", "https://shop.example/callback", map[string]string{"code": "ac.1", "state": "xyz", "iss": "https://id.example.com"}, ""},
+		{"demo-signed-in", "demo-refresh", "post", "/demo/refresh", map[string]string{}, ""},
+		{"demo-signed-in", "demo-signout", "post", "/demo/sign-out", map[string]string{}, ""},
+	}
+	for _, tt := range tests {
+		doc := parseHTML(t, render(t, s, samples()[tt.page], "en"))
+		button := byID(t, doc, tt.button)
+		form := formOf(t, button)
+		if button.Data != "button" || attr(button, "type") != "submit" {
+			t.Errorf("%s: %s is not a submit button", tt.page, tt.button)
+		}
+		for _, a := range []string{"disabled", "hidden", "aria-disabled"} {
+			if _, ok := lookup(button, a); ok {
+				t.Errorf("%s: %s is %s before anybody did anything", tt.page, tt.button, a)
+			}
+		}
+		if got := attr(form, "method") + " " + attr(form, "action"); got != tt.method+" "+tt.action {
+			t.Errorf("%s: %s does %s, want %s %s", tt.page, tt.button, got, tt.method, tt.action)
+		}
+		if diff := cmp.Diff(tt.sent, values(form)); diff != "" {
+			t.Errorf("%s: %s sends (-want +got):\n%s", tt.page, tt.button, diff)
+		}
+		if attr(button, "value") != tt.decision || (attr(button, "name") == "decision") != (tt.decision != "") {
+			t.Errorf("%s: %s says %s=%s", tt.page, tt.button, attr(button, "name"), attr(button, "value"))
+		}
+	}
+}
+
+func TestNumberFieldTakesWhatPeopleHave(t *testing.T) {
+	s := newSite(t, Options{})
+	doc := parseHTML(t, render(t, s, samples()["login"], "en"))
+	phone := byID(t, doc, "phone")
+	for name, want := range map[string]string{"type": "tel", "inputmode": "tel", "autocomplete": "tel", "name": "phone"} {
+		if got := attr(phone, name); got != want {
+			t.Errorf("%s=%q, want %q", name, got, want)
+		}
+	}
+	for _, name := range []string{"maxlength", "pattern", "placeholder"} {
+		if _, ok := lookup(phone, name); ok {
+			t.Errorf("the field has %s", name)
+		}
+	}
+	if got := text(byID(t, doc, "calling-code")); got != "+86" {
+		t.Errorf("the only region reads %q", got)
+	}
+	agree := byID(t, doc, "agree")
+	for _, name := range []string{"checked", "required"} { // the server asks, in words
+		if _, ok := lookup(agree, name); ok {
+			t.Errorf("the agreement is %s", name)
+		}
+	}
+
+	doc = parseHTML(t, render(t, s, samples()["login-regions"], "zh-CN"))
+	region := byID(t, doc, "region")
+	if _, ok := lookup(region, "required"); ok {
+		t.Error("the region is required")
+	}
+	var options []string
+	for _, o := range elements(region, "option") {
+		_, selected := lookup(o, "selected")
+		options = append(options, attr(o, "value")+" "+text(o))
+		if selected != (attr(o, "value") == "HK") {
+			t.Errorf("option %s selected: %t", attr(o, "value"), selected)
+		}
+	}
+	if diff := cmp.Diff([]string{"CN +86 中国大陆", "HK +852 中国香港", "US +1 美国"}, options); diff != "" {
+		t.Errorf("regions (-want +got):\n%s", diff)
+	}
+}
+
+func TestCodeFieldIsOneFieldForAutofill(t *testing.T) {
+	s := newSite(t, Options{})
+	doc := parseHTML(t, render(t, s, samples()["code"], "en"))
+	code := byID(t, doc, "code")
+	for name, want := range map[string]string{"type": "text", "inputmode": "numeric", "autocomplete": "one-time-code"} {
+		if got := attr(code, name); got != want {
+			t.Errorf("%s=%q, want %q", name, got, want)
+		}
+	}
+	pattern := regexp.MustCompile("^(?:" + attr(code, "pattern") + ")$")
+	for _, typed := range []string{"123456", " 123 456 ", "123-456", "1 2 3 4 5 6", "１２３４５６"} {
+		if !pattern.MatchString(typed) {
+			t.Errorf("%q is refused before it is sent", typed)
+		}
+	}
+	for _, typed := range []string{"", "12345", "1234567", "12345a"} {
+		if pattern.MatchString(typed) {
+			t.Errorf("%q is sent and may burn a try", typed)
+		}
+	}
+	if got := attr(byID(t, doc, "change-phone"), "href"); got != "/login?flow=Zk3mP0aQ" {
+		t.Errorf("changing the number leads to %s", got)
+	}
+	if got := text(byID(t, doc, "resend-note")); !strings.Contains(got, "58 s") {
+		t.Errorf("without JavaScript the page says %q", got)
+	}
+	resend := byID(t, doc, "resend-code")
+	if attr(resend, "data-seconds") != "58" || attr(resend, "data-wait") != "Send again ({n} s)" {
+		t.Errorf("countdown: %v", resend.Attr)
+	}
+}
+
+// A problem is announced, linked to its field, told by the field and by the title.
+func TestProblemsAreTiedToTheirField(t *testing.T) {
+	s := newSite(t, Options{})
+	for name, field := range map[string]string{"login-regions": "phone", "login-agree": "agree", "code-last": "code", "login-limit": "", "code-spent": ""} {
+		doc := parseHTML(t, render(t, s, samples()[name], "zh-CN"))
+		alerts := find(doc, func(n *html.Node) bool { return attr(n, "role") == "alert" })
+		if len(alerts) != 1 || text(alerts[0]) == "" {
+			t.Fatalf("%s: %d alerts", name, len(alerts))
+		}
+		if title := text(elements(doc, "title")[0]); !strings.HasPrefix(title, "错误：") {
+			t.Errorf("%s: the title is %q", name, title)
+		}
+		invalid := find(doc, func(n *html.Node) bool { return attr(n, "aria-invalid") == "true" })
+		if field == "" {
+			if len(invalid) != 0 {
+				t.Errorf("%s: a field is blamed for what is no field's fault", name)
+			}
+			continue
+		}
+		if len(invalid) != 1 || attr(invalid[0], "id") != field {
+			t.Errorf("%s: %d invalid fields", name, len(invalid))
+			continue
+		}
+		described := strings.Fields(attr(invalid[0], "aria-describedby"))
+		if !slices.Contains(described, attr(alerts[0], "id")) {
+			t.Errorf("%s: the field is described by %v, the alert is %q", name, described, attr(alerts[0], "id"))
+		}
+		if links := elements(alerts[0], "a"); len(links) != 1 || attr(links[0], "href") != "#"+field {
+			t.Errorf("%s: the alert does not lead to its field", name)
+		}
+	}
+}
