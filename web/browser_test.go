@@ -41,6 +41,8 @@ func browser(t *testing.T) context.Context {
 	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel = context.WithTimeout(ctx, time.Minute) // of what is done with it, not of the browser
+	t.Cleanup(cancel)
 	return ctx
 }
 

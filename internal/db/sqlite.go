@@ -32,7 +32,7 @@ func openSQLite(ctx context.Context, path string, s settings) (*DB, error) {
 	}
 	synchronous := "FULL" // NORMAL could revive a rotated token after a power loss
 	if s.relaxed {
-		synchronous = "OFF"
+		synchronous = "NORMAL"
 	}
 	writer, err := sql.Open("sqlite", sqliteDSN(path,
 		"_journal_mode=WAL", "_foreign_keys=1", "_txlock=immediate", "_synchronous="+synchronous))

@@ -41,7 +41,7 @@ func TestRelaxedSQLiteDoesNotWaitForTheDisk(t *testing.T) {
 	}
 	defer d.Close()
 	var got string
-	if err := d.QueryRow(t.Context(), `PRAGMA synchronous`).Scan(&got); err != nil || got != "0" {
+	if err := d.QueryRow(t.Context(), `PRAGMA synchronous`).Scan(&got); err != nil || got != "1" {
 		t.Errorf("synchronous = %s, %v", got, err)
 	}
 }

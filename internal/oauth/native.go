@@ -131,11 +131,12 @@ func (s *Server) createChallenge(ctx context.Context, in *challengeInput) (*chal
 	if err != nil {
 		return nil, s.problemOf(in.request, err)
 	}
+	key := newNativeKey()
 	challenge, err := s.sms.Send(ctx, sms.Request{
-		Number: number, Purpose: sms.Login, ClientID: c.ID, Flow: nativeBinding(c.ID), Locale: locale,
+		Number: number, Purpose: sms.Login, ClientID: c.ID, Flow: nativeBinding(c.ID, key), Locale: locale,
 		Address: user.CallerOf(ctx).Address, Note: agreement{version: b.AgreementVersion, locale: locale}.String(),
 	})
-	return s.answerChallenge(in.request, challenge, err)
+	return s.answerChallenge(in.request, challenge, key, err)
 }
 
 func (s *Server) resendChallenge(ctx context.Context, in *resendInput) (*challengeOutput, error) {
@@ -147,17 +148,17 @@ func (s *Server) resendChallenge(ctx context.Context, in *resendInput) (*challen
 	if err != nil {
 		return nil, s.problemOf(in.request, err)
 	}
-	ref := sms.Ref{ID: in.ID, Purpose: sms.Login, ClientID: c.ID, Flow: nativeBinding(c.ID)}
-	challenge, err := s.sms.Resend(ctx, ref, locale, user.CallerOf(ctx).Address)
-	return s.answerChallenge(in.request, challenge, err)
+	named := parseNativeChallenge(in.ID)
+	challenge, err := s.sms.Resend(ctx, named.ref(c.ID), locale, user.CallerOf(ctx).Address)
+	return s.answerChallenge(in.request, challenge, named.key, err)
 }
 
-func (s *Server) answerChallenge(r *http.Request, c sms.Challenge, err error) (*challengeOutput, error) {
+func (s *Server) answerChallenge(r *http.Request, c sms.Challenge, key string, err error) (*challengeOutput, error) {
 	if err != nil {
 		return nil, s.problemOf(r, err)
 	}
 	out := &challengeOutput{CacheControl: "no-store"}
-	out.Body.ChallengeID = c.ID
+	out.Body.ChallengeID = nativeChallenge{id: c.ID, key: key}.String()
 	out.Body.MaskedPhone = c.Number.String()
 	out.Body.ExpiresIn = int(time.Until(c.ExpiresAt) / time.Second)
 	out.Body.ResendAfter = seconds(time.Until(c.ResendAt))

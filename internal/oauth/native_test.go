@@ -322,3 +322,26 @@ func TestChallengesArePosted(t *testing.T) {
 		}
 	}
 }
+
+// Whoever asks for a number that somebody else is signing in with gets a
+// challenge of their own: neither names the other's.
+func TestNativeChallengeBelongsToWhoAskedForIt(t *testing.T) {
+	w := newWorld(t)
+	b, number := w.browser(t), "+8613800138088" // a test number, which has no cooldown
+	w.inbox.codes[number] = "246810"
+	mine := b.challenge(agreed(number)).text("challenge_id")
+	theirs := b.challenge(agreed(number)).text("challenge_id")
+	id, key, _ := strings.Cut(mine, ".")
+	otherID, otherKey, _ := strings.Cut(theirs, ".")
+	if id == otherID || key == otherKey || len(key) < 26 {
+		t.Fatal("two people share a challenge")
+	}
+	for _, forged := range []string{id, id + ".", id + "." + otherKey} {
+		if r := b.redeemSMS("app", forged, "246810"); r.status != http.StatusBadRequest || r.text("error") != "invalid_grant" {
+			t.Errorf("a forged name: %d %s", r.status, r.body)
+		}
+	}
+	if r := b.redeemSMS("app", mine, "246810"); r.status != http.StatusOK {
+		t.Errorf("my own: %d %s", r.status, r.body)
+	}
+}

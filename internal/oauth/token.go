@@ -2,9 +2,11 @@ package oauth
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/fault"
@@ -44,10 +46,27 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, answer)
 }
 
-// nativeBinding is what the challenges of a native client are bound to: there is
-// no browser whose flow could hold them, so the client itself is it.
-func nativeBinding(clientID string) []byte {
-	sum := sha256.Sum256([]byte("native|" + clientID))
+// nativeChallenge is a challenge as a native app names it: its id and, after a
+// dot, a random key. There is no browser whose flow could hold the challenge, so
+// the key binds it to whoever asked for it: somebody else who asks for the same
+// number gets another challenge and cannot use up the tries of this one.
+type nativeChallenge struct{ id, key string }
+
+func newNativeKey() string { return rand.Text() }
+
+func parseNativeChallenge(s string) nativeChallenge {
+	id, key, _ := strings.Cut(s, ".")
+	return nativeChallenge{id: id, key: key}
+}
+
+func (n nativeChallenge) String() string { return n.id + "." + n.key }
+
+func (n nativeChallenge) ref(clientID string) sms.Ref {
+	return sms.Ref{ID: n.id, Purpose: sms.Login, ClientID: clientID, Flow: nativeBinding(clientID, n.key)}
+}
+
+func nativeBinding(clientID, key string) []byte {
+	sum := sha256.Sum256([]byte("native|" + key + "|" + clientID))
 	return sum[:]
 }
 
@@ -56,7 +75,7 @@ func nativeBinding(clientID string) []byte {
 func (s *Server) codeCheck(r *http.Request) engine.CodeCheck {
 	agent := r.UserAgent()
 	return func(ctx context.Context, c *client.Client, challengeID, code string) (engine.Person, error) {
-		proof, err := s.sms.Check(ctx, sms.Ref{ID: challengeID, Purpose: sms.Login, ClientID: c.ID, Flow: nativeBinding(c.ID)}, code)
+		proof, err := s.sms.Check(ctx, parseNativeChallenge(challengeID).ref(c.ID), code)
 		if err != nil {
 			return engine.Person{}, asInvalidCode(err)
 		}

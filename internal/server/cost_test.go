@@ -13,11 +13,12 @@ import (
 func TestCostBudget(t *testing.T) {
 	each(t, func(t *testing.T, s *stack) {
 		a := newAgent(t, s)
-		for range s.replicas { // each caches its clients
-			a.redeem(newRequest("web", "https://rp.example/cb"), "warm-up")
-			a.token("machine", url.Values{"grant_type": {"client_credentials"}})
-		}
 		s.settle(t)
+		for _, client := range []string{"web", "machine"} {
+			for range s.replicas { // each caches its clients
+				a.token(client, url.Values{"grant_type": {"client_credentials"}})
+			}
+		}
 
 		q := newRequest("web", "https://rp.example/cb")
 		var answer map[string]any

@@ -51,7 +51,7 @@ type Server struct {
 	metrics *metrics
 	tracer  *sdktrace.TracerProvider // nil unless traces are asked for
 
-	short ephemeral.Store
+	short *ephemeral.Failover
 	sms   *sms.Service
 	oauth *oauth.Server
 	pages *user.Pages
@@ -241,16 +241,10 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 func secure(issuer string) bool { return strings.HasPrefix(issuer, "https://") }
 
 // degraded says whether Redis is configured but away.
-func (s *Server) degraded() bool {
-	d, ok := s.short.(interface{ Degraded() bool })
-	return ok && d.Degraded()
-}
+func (s *Server) degraded() bool { return s.short.Degraded() }
 
 // Spent is what this server has asked of its stores so far: the design's cost
 // budget is held by a test that counts here. The watch for changes is not in it.
 func (s *Server) Spent() (sql db.Counters, roundTrips int64) {
-	if c, ok := s.short.(interface{ RoundTrips() int64 }); ok {
-		roundTrips = c.RoundTrips()
-	}
-	return s.core.DB.Counters(), roundTrips
+	return s.core.DB.Counters(), s.short.RoundTrips()
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -72,25 +73,26 @@ func provider(name string, p config.Provider, console io.Writer) (sms.Provider, 
 
 // openEphemeral keeps short-lived state beside the database: in a second file on
 // SQLite, in an unlogged table on PostgreSQL. Redis goes in front if there is one.
-func openEphemeral(ctx context.Context, c config.Config, d *db.DB, log *slog.Logger) (ephemeral.Store, func() error, error) {
-	none := func() error { return nil }
-	home, closeHome := d, none
+func openEphemeral(ctx context.Context, c config.Config, d *db.DB, log *slog.Logger) (_ *ephemeral.Failover, closeHome func() error, err error) {
+	closeHome = func() error { return nil }
+	home := d
 	if d.Engine() == db.SQLite {
-		var err error
 		if home, err = db.Open(ctx, "sqlite:"+filepath.Join(c.DataDir, "ephemeral.db"), db.Relaxed); err != nil {
-			return nil, none, err
+			return nil, closeHome, err
 		}
 		closeHome = home.Close
 	}
+	var redis *ephemeral.Redis
+	if c.Redis != "" {
+		if redis, err = ephemeral.OpenRedis(c.Redis, ephemeral.Options{}); err != nil {
+			return nil, closeHome, err
+		}
+	}
 	sql, err := ephemeral.OpenSQL(ctx, home)
 	if err != nil {
-		return nil, closeHome, err
-	}
-	if c.Redis == "" {
-		return sql, closeHome, nil
-	}
-	redis, err := ephemeral.OpenRedis(c.Redis, ephemeral.Options{})
-	if err != nil {
+		if redis != nil {
+			err = errors.Join(err, redis.Close())
+		}
 		return nil, closeHome, err
 	}
 	return ephemeral.New(ctx, sql, redis, log), closeHome, nil
