@@ -114,7 +114,6 @@ func TestRefusedCodesSoundAlike(t *testing.T) {
 		t.Fatalf("exhausted: %d %s", r.status, r.body)
 	}
 
-	number = newNumber()
 	first := b.redeemSMS("app-basic", "", "") // a malformed request is something else
 	if first.text("error") == "invalid_grant" {
 		t.Errorf("%s", first.body)

@@ -22,8 +22,10 @@ type Console struct {
 //	SMS to +8613800138000: code 123456 (login, valid 5 min)
 func NewConsole(name string, w io.Writer) *Console { return &Console{name: name, w: w} }
 
+// Name is the one in the configuration (Provider).
 func (c *Console) Name() string { return c.name }
 
+// Send prints the message (Provider).
 func (c *Console) Send(ctx context.Context, m Message) (string, error) {
 	if ctx.Err() != nil {
 		return "", &SendError{Class: Failover, Provider: c.name, Code: "timeout"}

@@ -172,19 +172,6 @@ func (o *observed) CheckDone(c CheckDone) {
 	o.checks = append(o.checks, c.Result)
 }
 
-// count is how many checks had a result.
-func (o *observed) count(result string) int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	n := 0
-	for _, r := range o.checks {
-		if r == result {
-			n++
-		}
-	}
-	return n
-}
-
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

@@ -61,6 +61,7 @@ func (n Number) Region() string {
 // Index is what the number is found by in the database: 32 bytes.
 func (n Number) Index(v *signing.Vault) []byte { return v.Index("number", []byte(n.E164())) }
 
+// IsZero says whether there is no number.
 func (n Number) IsZero() bool { return n == Number{} }
 
 // Equal lets go-cmp compare numbers.

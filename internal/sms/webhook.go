@@ -91,6 +91,7 @@ func loopback(host string) bool {
 	return err == nil && a.Unmap().IsLoopback()
 }
 
+// Name is the one in the configuration (Provider).
 func (w *Webhook) Name() string { return w.name }
 
 // webhookBody is what the receiver reads.
@@ -103,6 +104,7 @@ type webhookBody struct {
 	MessageID string  `json:"message_id"`
 }
 
+// Send posts the message; see [Webhook] for what the answer means (Provider).
 func (w *Webhook) Send(ctx context.Context, m Message) (string, error) {
 	body, err := json.Marshal(webhookBody{
 		To: m.To.E164(), Code: m.Code, Purpose: m.Purpose, Locale: m.Locale,
