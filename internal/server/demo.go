@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -34,6 +35,7 @@ type demo struct {
 	vault  *signing.Vault
 	site   *web.Site
 	secure bool
+	log    *slog.Logger
 }
 
 const (
@@ -126,10 +128,10 @@ func (d *demo) callback(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	switch {
 	case q.Get("error") != "":
-		d.render(w, r, web.Demo{Problem: &web.Problem{Code: q.Get("error")}})
+		d.render(w, r, http.StatusOK, web.Demo{Problem: &web.Problem{Code: q.Get("error")}})
 		return
 	case st.State == "" || q.Get("state") != st.State || q.Get("iss") != d.issuer:
-		d.render(w, r, web.Demo{Problem: &web.Problem{Code: "invalid_request"}})
+		d.render(w, r, http.StatusBadRequest, web.Demo{Problem: &web.Problem{Code: "invalid_request"}})
 		return
 	}
 	ctx := d.context(r.Context())
@@ -139,8 +141,7 @@ func (d *demo) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	token, err := client.Exchange(ctx, q.Get("code"), oauth2.VerifierOption(st.Verifier))
-	if err != nil {
-		d.fail(w, r, err)
+	if d.refused(w, r, err) {
 		return
 	}
 	raw, _ := token.Extra("id_token").(string)
@@ -159,7 +160,7 @@ func (d *demo) callback(w http.ResponseWriter, r *http.Request) {
 func (d *demo) show(w http.ResponseWriter, r *http.Request) {
 	st := d.recall(r)
 	if st.Token == nil {
-		d.render(w, r, web.Demo{})
+		d.render(w, r, http.StatusOK, web.Demo{})
 		return
 	}
 	page := web.Demo{SignedIn: true, Steps: []web.DemoStep{
@@ -176,7 +177,7 @@ func (d *demo) show(w http.ResponseWriter, r *http.Request) {
 	if st.Refreshed {
 		page.Steps = append(page.Steps, web.DemoStep{Title: "demo_refreshed", Body: decodeJWT(st.Token.AccessToken)})
 	}
-	d.render(w, r, page)
+	d.render(w, r, http.StatusOK, page)
 }
 
 func (d *demo) userinfo(ctx context.Context, token *oauth2.Token) (string, error) {
@@ -210,13 +211,7 @@ func (d *demo) refresh(w http.ResponseWriter, r *http.Request) {
 	old := *st.Token
 	old.Expiry = time.Unix(1, 0) // so that the library refreshes now
 	token, err := client.TokenSource(ctx, &old).Token()
-	var refused *oauth2.RetrieveError
-	if errors.As(err, &refused) {
-		d.forget(w)
-		d.render(w, r, web.Demo{Problem: &web.Problem{Code: refused.ErrorCode}})
-		return
-	} else if err != nil {
-		d.fail(w, r, err)
+	if d.refused(w, r, err) {
 		return
 	}
 	if raw, ok := token.Extra("id_token").(string); ok {
@@ -239,6 +234,22 @@ func (d *demo) signOut(w http.ResponseWriter, r *http.Request) {
 		q.Set("id_token_hint", st.IDToken)
 	}
 	http.Redirect(w, r, d.issuer+"/oauth2/logout?"+q.Encode(), http.StatusSeeOther)
+}
+
+// refused shows what the token endpoint refused, or that something broke; false if
+// neither happened.
+func (d *demo) refused(w http.ResponseWriter, r *http.Request, err error) bool {
+	var refusal *oauth2.RetrieveError
+	switch {
+	case err == nil:
+		return false
+	case errors.As(err, &refusal) && refusal.ErrorCode != "":
+		d.forget(w)
+		d.render(w, r, http.StatusBadRequest, web.Demo{Problem: &web.Problem{Code: refusal.ErrorCode}})
+	default:
+		d.fail(w, r, err)
+	}
+	return true
 }
 
 func (d *demo) keep(w http.ResponseWriter, st demoState) error {
@@ -272,15 +283,16 @@ func (d *demo) recall(r *http.Request) (st demoState) {
 	return st
 }
 
-func (d *demo) render(w http.ResponseWriter, r *http.Request, page web.Demo) {
+func (d *demo) render(w http.ResponseWriter, r *http.Request, status int, page web.Demo) {
 	page.RequestID = user.CallerOf(r.Context()).RequestID
-	d.site.Render(w, r, http.StatusOK, page)
+	d.site.Render(w, r, status, page)
 }
 
 func (d *demo) fail(w http.ResponseWriter, r *http.Request, err error) {
-	f := fault.Internal.Because(err)
+	f := fault.From(err)
 	page := web.Error{Code: f.Code, Description: f.Description, BackURL: "/demo"}
 	page.RequestID = user.CallerOf(r.Context()).RequestID
+	d.log.WarnContext(r.Context(), "the demo failed", "request_id", page.RequestID, "error", err)
 	d.site.Render(w, r, f.Status, page)
 }
 

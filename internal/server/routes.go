@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/dialtone-id/dialtone/internal/user"
 	"github.com/dialtone-id/dialtone/web"
@@ -23,7 +24,7 @@ func (s *Server) routes(dev bool) http.Handler {
 	if s.tracer != nil {
 		r.Use(traced(s.tracer))
 	}
-	r.Use(s.identify, s.observe, s.harden)
+	r.Use(s.identify, s.observe, s.harden, middleware.GetHead)
 	r.NotFound(s.notFound)
 	r.MethodNotAllowed(s.methodNotAllowed)
 
@@ -38,7 +39,7 @@ func (s *Server) routes(dev bool) http.Handler {
 		r.Get("/", s.home(dev))
 	})
 	if dev {
-		d := &demo{issuer: s.config.Issuer, root: r, vault: s.core.Vault, site: s.site, secure: s.secure}
+		d := &demo{issuer: s.config.Issuer, root: r, vault: s.core.Vault, site: s.site, secure: s.secure, log: s.log}
 		r.Group(func(r chi.Router) {
 			r.Use(s.sameOrigin)
 			d.mount(r)
@@ -58,7 +59,16 @@ func (s *Server) sameOrigin(next http.Handler) http.Handler {
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.showError(w, r, http.StatusForbidden, "cross_origin", "this form was sent by another site")
 	}))
-	return guard.Handler(next)
+	guarded := guard.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Browsers without Fetch Metadata send "null" as the origin of our own forms,
+		// because our pages have no referrer. That says nothing, as no header does.
+		if r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == "null" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	})
 }
 
 // origin is scheme, host and port of the issuer.
@@ -82,7 +92,19 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	s.showError(w, r, http.StatusNotFound, "not_found", "there is nothing at this address")
 }
 
+// methodNotAllowed names the methods that are allowed (RFC 9110 section 15.5.6).
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		as := method
+		if method == http.MethodHead {
+			as = http.MethodGet // served by the same handlers
+		}
+		if chi.RouteContext(r.Context()).Routes.Match(chi.NewRouteContext(), as, r.URL.Path) {
+			allowed = append(allowed, method)
+		}
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	s.showError(w, r, http.StatusMethodNotAllowed, "method_not_allowed", "this address does not take requests of this method")
 }
 

@@ -140,9 +140,9 @@ func (s *Server) Serve(ctx context.Context, started func(public net.Addr)) error
 	servers := []*http.Server{s.httpServer(s.public)}
 	listeners := []net.Listener{public}
 	if s.config.TLS.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(s.config.TLS.CertFile, s.config.TLS.KeyFile)
+		cert, err := loadCertificate(s.config.TLS.CertFile, s.config.TLS.KeyFile, s.log)
 		if err != nil {
-			return errors.Join(fmt.Errorf("tls: %w", err), public.Close())
+			return errors.Join(err, public.Close())
 		}
 		servers[0].TLSConfig = tlsConfig(cert)
 		listeners[0] = tls.NewListener(public, servers[0].TLSConfig)
@@ -169,9 +169,9 @@ func (s *Server) Serve(ctx context.Context, started func(public net.Addr)) error
 	var result error
 	select {
 	case <-ctx.Done():
+		s.drain(servers)
 	case result = <-failed:
 	}
-	s.draining.Store(true)
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownGrace)
 	defer cancel()
 	for _, srv := range servers {
@@ -182,6 +182,22 @@ func (s *Server) Serve(ctx context.Context, started func(public net.Addr)) error
 	stopWork()
 	wait.Wait()
 	return result
+}
+
+// notice is how long a replica that is about to stop goes on serving while
+// /readyz says so, for proxies to send requests elsewhere.
+const notice = 3 * time.Second
+
+// drain turns unready and lets connections end with their next answer.
+func (s *Server) drain(servers []*http.Server) {
+	s.draining.Store(true)
+	if s.config.Dev {
+		return // nobody balances load over a developer's server
+	}
+	for _, srv := range servers {
+		srv.SetKeepAlivesEnabled(false)
+	}
+	time.Sleep(min(notice, s.config.ShutdownGrace/2))
 }
 
 // Close lets messages under way settle and lets go of the stores.
@@ -216,20 +232,6 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
-}
-
-// tlsConfig offers TLS 1.2 with ECDHE and AES-GCM only, and 1.3 (FAPI 2.0
-// Security Profile section 5.2.1, BCP 195).
-func tlsConfig(cert tls.Certificate) *tls.Config {
-	return &tls.Config{
-		Certificates: []tls.Certificate{cert},
-		MinVersion:   tls.VersionTLS12,
-		CipherSuites: []uint16{
-			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-		},
-		NextProtos: []string{"h2", "http/1.1"},
 	}
 }
 
