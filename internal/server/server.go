@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -162,6 +163,7 @@ func (s *Server) Serve(ctx context.Context, started func(public net.Addr)) error
 	for i, srv := range servers {
 		go func() { failed <- srv.Serve(listeners[i]) }()
 	}
+	debug.FreeOSMemory() // what start-up needed and serving does not
 	if started != nil {
 		started(public.Addr())
 	}

@@ -80,7 +80,7 @@ func claimName(name string) string {
 var (
 	plainName   = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 	zoneName    = regexp.MustCompile(`^[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,3}$`) // the tz database's
-	usernameFmt = regexp.MustCompile(`^\p{L}[\p{L}\p{Nd}._-]{0,63}$`)
+	usernameFmt = regexp.MustCompile(`^\p{L}[\p{L}\p{Nd}._-]*$`)                           // a counted class of letters would take megabytes
 )
 
 func text(ok func(string) bool) func(any) bool {
@@ -98,7 +98,7 @@ func isLine(s string) bool {
 
 // isUsername keeps user names apart from numbers and addresses: one identifier
 // must never be taken for another kind. A number has no letters, an address has @.
-func isUsername(s string) bool { return usernameFmt.MatchString(s) }
+func isUsername(s string) bool { return utf8.RuneCountInString(s) <= 64 && usernameFmt.MatchString(s) }
 
 func isWebURL(s string) bool {
 	u, err := url.Parse(s)
