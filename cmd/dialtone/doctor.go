@@ -65,6 +65,9 @@ func (a *app) examine(ctx context.Context) (found []finding) {
 	}
 	say("data directory", directory(c.DataDir), c.DataDir)
 	found = append(found, secrecy(c)...)
+	if c.TLS.KeyFile != "" {
+		say("private key", ownersAlone(c.TLS.KeyFile), c.TLS.KeyFile)
+	}
 	if c.Redis != "" {
 		say("redis", redis(ctx, c.Redis), "reachable")
 	}
@@ -92,6 +95,18 @@ func directory(path string) error {
 		return fmt.Errorf("%s is not a directory", path)
 	case info.Mode().Perm()&0o007 != 0:
 		return fmt.Errorf("%s is open to everybody: chmod 700 %s", path, path)
+	}
+	return nil
+}
+
+// ownersAlone wants a secret's file closed to everybody else.
+func ownersAlone(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o007 != 0 {
+		return fmt.Errorf("%s is open to everybody: chmod 600 %s", path, path)
 	}
 	return nil
 }

@@ -44,6 +44,13 @@ func loadCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, 
 }
 
 func (c *certificate) read() error {
+	if key, err := os.Stat(c.keyFile); err != nil {
+		return fmt.Errorf("tls: %w", err)
+	} else if key.Mode().Perm()&0o002 != 0 {
+		return fmt.Errorf("tls: everybody may write %s: chmod 600 %s", c.keyFile, c.keyFile)
+	} else if key.Mode().Perm()&0o004 != 0 {
+		c.log.Warn("everybody may read the private key: chmod 600", "file", c.keyFile)
+	}
 	info, err := os.Stat(c.certFile)
 	if err != nil {
 		return fmt.Errorf("tls: %w", err)
