@@ -15,11 +15,12 @@ CREATE TABLE changes (
 
 -- People. The id is the OpenID subject: random, never derived from the number.
 CREATE TABLE users (
-    id          TEXT PRIMARY KEY,
-    status      TEXT NOT NULL CHECK (status IN ('active', 'disabled')),
-    claims      TEXT NOT NULL,          -- JSON, standard OpenID claims but the phone's
-    created_at  BIGINT NOT NULL,
-    updated_at  BIGINT NOT NULL
+    id           TEXT PRIMARY KEY,
+    status       TEXT NOT NULL CHECK (status IN ('active', 'disabled')),
+    claims       TEXT NOT NULL,         -- JSON, standard OpenID claims but the phone's
+    created_at   BIGINT NOT NULL,
+    updated_at   BIGINT NOT NULL,
+    grants_after BIGINT NOT NULL DEFAULT 0 -- sessions and grants of a sign-in at this time or before do not stand
 );
 CREATE INDEX users_created ON users (created_at, id);
 
@@ -136,8 +137,10 @@ CREATE UNIQUE INDEX signing_keys_next ON signing_keys (alg) WHERE state = 'next'
 CREATE TABLE sms_numbers (
     lookup      BYTEA PRIMARY KEY,      -- HMAC-SHA-256 of the E.164 number
     touched_at  BIGINT NOT NULL,        -- the day it was last used, so that the index rarely changes
-    failures    TEXT NOT NULL,          -- times of recent wrong tries, oldest first: 16 digits of Unix microseconds and a space each
-    consecutive BIGINT NOT NULL         -- wrong tries since the last right one
+    failures    TEXT NOT NULL,          -- times of strangers' recent wrong tries, oldest first: 16 digits of Unix microseconds and a space each
+    consecutive BIGINT NOT NULL,        -- strangers' wrong tries since the last right one of anybody
+    known_failures    TEXT NOT NULL,    -- the same of recognised devices
+    known_consecutive BIGINT NOT NULL
 );
 CREATE INDEX sms_numbers_idle ON sms_numbers (touched_at);
 
@@ -149,6 +152,7 @@ CREATE TABLE sms_challenges (
     purpose     TEXT NOT NULL,
     client_id   TEXT NOT NULL,
     flow        BYTEA NOT NULL,         -- what may redeem it
+    known_device BOOLEAN NOT NULL,      -- whether a recognised device asked for it: where its wrong tries are charged
     code_mac    BYTEA NOT NULL,
     tries       BIGINT NOT NULL,
     max_tries   BIGINT NOT NULL,

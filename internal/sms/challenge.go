@@ -63,17 +63,12 @@ func foldCode(input string) (string, bool) {
 type secret struct {
 	number Number
 	code   string
-	known  bool // Request.KnownDevice
 	note   string
 }
 
-// sealed binds the secret to its row: moved to another one it does not open.
+// seal binds the secret to its row: moved to another one it does not open.
 func (s *Service) seal(id string, x secret) []byte {
-	known := "0"
-	if x.known {
-		known = "1"
-	}
-	return s.vault.Seal(labelSealed, []byte(x.number.E164()+"\x00"+x.code+"\x00"+known+"\x00"+x.note), []byte(id))
+	return s.vault.Seal(labelSealed, []byte(x.number.E164()+"\x00"+x.code+"\x00"+x.note), []byte(id))
 }
 
 func (s *Service) unseal(id string, sealed []byte) (secret, error) {
@@ -81,15 +76,15 @@ func (s *Service) unseal(id string, sealed []byte) (secret, error) {
 	if err != nil {
 		return secret{}, fmt.Errorf("open challenge %s: %w", id, err)
 	}
-	fields := strings.SplitN(string(plain), "\x00", 4)
-	if len(fields) != 4 {
+	fields := strings.SplitN(string(plain), "\x00", 3)
+	if len(fields) != 3 {
 		return secret{}, fmt.Errorf("open challenge %s: it has %d fields", id, len(fields))
 	}
 	n, err := FromE164(fields[0])
 	if err != nil {
 		return secret{}, fmt.Errorf("open challenge %s: its number is none", id)
 	}
-	return secret{number: n, code: fields[1], known: fields[2] == "1", note: fields[3]}, nil
+	return secret{number: n, code: fields[1], note: fields[2]}, nil
 }
 
 // codeFields are what a code is bound to. Check recomputes them from what the
@@ -110,6 +105,7 @@ func (r Ref) possible() bool {
 type draft struct {
 	ref    Ref
 	lookup []byte
+	known  bool // Request.KnownDevice
 	secret secret
 	sealed []byte
 	mac    []byte
@@ -119,7 +115,8 @@ func (s *Service) draft(r Request, lookup []byte, code string) draft {
 	d := draft{
 		ref:    Ref{ID: db.NewID(), Purpose: r.Purpose, ClientID: r.ClientID, Flow: bytes.Clone(r.Flow)},
 		lookup: lookup,
-		secret: secret{number: r.Number, code: code, known: r.KnownDevice, note: r.Note},
+		known:  r.KnownDevice,
+		secret: secret{number: r.Number, code: code, note: r.Note},
 	}
 	d.sealed = s.seal(d.ref.ID, d.secret)
 	d.mac = s.vault.MAC(labelCode, codeFields(d.ref, r.Number, code)...)
@@ -130,10 +127,10 @@ func (s *Service) draft(r Request, lookup []byte, code string) draft {
 func (s *Service) insert(ctx context.Context, d draft, now time.Time) (expires time.Time, err error) {
 	expires = now.Add(s.config.CodeTTL)
 	_, err = s.db.Exec(ctx, `
-		INSERT INTO sms_challenges (id, lookup, sealed, purpose, client_id, flow, code_mac,
+		INSERT INTO sms_challenges (id, lookup, sealed, purpose, client_id, flow, known_device, code_mac,
 			tries, max_tries, sends, created_at, sent_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, 1, $9, $9, $10)`,
-		d.ref.ID, d.lookup, d.sealed, string(d.ref.Purpose), d.ref.ClientID, d.ref.Flow, d.mac,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, 1, $10, $10, $11)`,
+		d.ref.ID, d.lookup, d.sealed, string(d.ref.Purpose), d.ref.ClientID, d.ref.Flow, d.known, d.mac,
 		s.config.MaxTries, db.Micros(now), db.Micros(expires))
 	if err != nil {
 		return time.Time{}, fmt.Errorf("insert challenge: %w", err)
@@ -149,8 +146,8 @@ type live struct {
 	expires time.Time
 }
 
-// repeat finds the live challenge of the same flow, number, purpose and client
-// and counts one more send of its code. Its tries stay, and its life grows to
+// repeat finds the live challenge of the same flow, number, purpose, client and
+// pool, since wrong codes are charged where the code was asked for, and counts one more send of its code. Its tries stay, and its life grows to
 // CodeTTL from now, never beyond CodeMaxTTL in all. A code with less than a
 // cooldown of that left is not repeated: it would die before another could be
 // asked for. db.ErrNotFound if there is none.
@@ -162,13 +159,13 @@ func (s *Service) repeat(ctx context.Context, d draft, now time.Time) (live, err
 			expires_at = CASE WHEN created_at + $2 < $3 THEN created_at + $2 ELSE $3 END
 		WHERE consumed_at IS NULL AND tries < max_tries AND id = (
 			SELECT id FROM sms_challenges
-			WHERE flow = $4 AND lookup = $5 AND purpose = $6 AND client_id = $7
+			WHERE flow = $4 AND lookup = $5 AND purpose = $6 AND client_id = $7 AND known_device = $9
 				AND consumed_at IS NULL AND tries < max_tries AND expires_at > $1 AND created_at > $8
 			ORDER BY created_at DESC LIMIT 1)
 		RETURNING id, sealed, tries, expires_at`,
 		db.Micros(now), s.config.CodeMaxTTL.Microseconds(), db.Micros(now.Add(s.config.CodeTTL)),
 		d.ref.Flow, d.lookup, string(d.ref.Purpose), d.ref.ClientID,
-		db.Micros(now.Add(-s.config.CodeMaxTTL).Add(s.config.Cooldown)),
+		db.Micros(now.Add(-s.config.CodeMaxTTL).Add(s.config.Cooldown)), d.known,
 	).Scan(&c.id, &c.sealed, &c.tries, &expires)
 	if err != nil {
 		return live{}, fmt.Errorf("repeat challenge: %w", err)

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/dialtone-id/dialtone/internal/audit"
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/fault"
 )
@@ -23,7 +22,8 @@ const fewTries = 2
 // ErrAttemptsExceeded once none is left; ErrCodeExpired where ref names no live
 // challenge, whatever the reason; and, without a comparison and at the cost of
 // no try, ErrTriesLimited and ErrSignInStopped where the number had its share
-// of wrong codes.
+// of wrong codes, for recognised devices and for others each by themselves. A
+// wrong code is on record in the audit log.
 func (s *Service) Check(ctx context.Context, ref Ref, code string) (Proof, error) {
 	p, result, err := s.checkCode(ctx, ref, code)
 	s.config.Observer.CheckDone(CheckDone{Result: result})
@@ -52,11 +52,9 @@ func (s *Service) checkCode(ctx context.Context, ref Ref, code string) (p Proof,
 	}
 	s.compared.Add(1)
 	if s.vault.VerifyMAC(labelCode, t.mac, codeFields(ref, x.number, typed)...) {
-		return Proof{Number: x.number, Note: x.note, service: s, id: ref.ID, lookup: t.lookup, charged: t.charged}, "right", nil
+		return Proof{Number: x.number, Note: x.note, service: s, id: ref.ID, lookup: t.lookup, known: t.known, charged: t.charged}, "right", nil
 	}
-	if t.consecutive == s.config.FailuresTotal {
-		s.recordStop(ctx, t.lookup, ref.ClientID)
-	}
+	s.recordRefused(ctx, ref, t)
 	switch left := t.max - t.used; {
 	case left <= 0:
 		return Proof{}, "incorrect", ErrAttemptsExceeded
@@ -70,11 +68,12 @@ func (s *Service) checkCode(ctx context.Context, ref Ref, code string) (p Proof,
 type try struct {
 	lookup, sealed, mac []byte
 	used, max           int
-	charged             string // the entry in the number's failures, "" for a test number
-	consecutive         int    // of the number, this one included
+	known               bool   // the challenge's pool
+	charged             string // the entry in that pool of the number, "" for a test number
+	consecutive         int    // of that pool, this one included
 }
 
-// countTry charges the try to the number and to the challenge, or to neither:
+// countTry charges the try to the number's pool and to the challenge, or to neither:
 // one transaction of two statements. Both count before anything is compared,
 // and the number's charge is given back when a Proof is consumed.
 func (s *Service) countTry(ctx context.Context, ref Ref) (try, error) {
@@ -82,7 +81,7 @@ func (s *Service) countTry(ctx context.Context, ref Ref) (try, error) {
 	err := s.db.Tx(ctx, func(ctx context.Context) error {
 		now := time.Now()
 		t = try{}
-		charged, err := s.chargeNumber(ctx, ref, now, &t)
+		after, charged, err := s.chargeNumber(ctx, ref, now)
 		if err != nil {
 			return err
 		}
@@ -90,9 +89,9 @@ func (s *Service) countTry(ctx context.Context, ref Ref) (try, error) {
 			UPDATE sms_challenges SET tries = tries + 1
 			WHERE id = $1 AND flow = $2 AND client_id = $3 AND purpose = $4
 				AND consumed_at IS NULL AND expires_at > $5 AND tries < max_tries
-			RETURNING lookup, sealed, code_mac, tries, max_tries`,
+			RETURNING lookup, sealed, code_mac, tries, max_tries, known_device`,
 			ref.ID, ref.Flow, ref.ClientID, string(ref.Purpose), db.Micros(now),
-		).Scan(&t.lookup, &t.sealed, &t.mac, &t.used, &t.max)
+		).Scan(&t.lookup, &t.sealed, &t.mac, &t.used, &t.max, &t.known)
 		if errors.Is(err, db.ErrNotFound) {
 			if err := s.whyNot(ctx, ref, now); err != nil {
 				return err
@@ -102,8 +101,11 @@ func (s *Service) countTry(ctx context.Context, ref Ref) (try, error) {
 		if err != nil {
 			return fmt.Errorf("count try of challenge: %w", err)
 		}
-		if !charged && !s.indexes[string(t.lookup)] {
-			return s.whyNotNumber(ctx, t.lookup, now)
+		switch {
+		case charged:
+			t.charged, t.consecutive = entry(now), after.of(t.known).consecutive
+		case !s.indexes[string(t.lookup)]:
+			return s.whyNotNumber(ctx, t.lookup, t.known, now)
 		}
 		return nil
 	})
@@ -131,22 +133,6 @@ func (s *Service) whyNot(ctx context.Context, ref Ref, now time.Time) error {
 	}
 	return nil
 }
-
-// recordStop keeps for the operator that a number's sign-in stopped. The guess
-// is refused whether or not this succeeds.
-func (s *Service) recordStop(ctx context.Context, lookup []byte, clientID string) {
-	err := s.audit.Record(ctx, audit.Event{
-		Name: "sms.sign_in_stopped", Actor: "system", ClientID: clientID,
-		Detail: map[string]string{"number": reference(lookup)},
-	})
-	if err != nil {
-		s.log().ErrorContext(ctx, "record that sign-in by SMS stopped", "error", err)
-	}
-}
-
-// reference tells numbers apart in records without telling them: the start of
-// their keyed hash.
-func reference(lookup []byte) string { return fmt.Sprintf("%x", lookup[:8]) }
 
 // resultOf is a refusal in a word.
 func resultOf(err error) string {

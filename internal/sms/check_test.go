@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/dialtone-id/dialtone/internal/audit"
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/db/dbtest"
 	"github.com/dialtone-id/dialtone/internal/fault"
@@ -206,20 +207,20 @@ func TestFailuresOfANumber(t *testing.T) {
 		for range 3 {
 			f.Check(t.Context(), ref, wrong(code))
 		}
-		if got := f.failures(t, d); got.consecutive != 3 || len(got.newestFirst()) != 3 {
+		if got := f.failures(t, d).of(true); got.consecutive != 3 || len(got.newestFirst()) != 3 {
 			t.Errorf("%+v", got)
 		}
 		p, err := f.Check(t.Context(), ref, code)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := f.failures(t, d); got.consecutive != 4 || len(got.newestFirst()) != 4 { // charged until the proof is used
+		if got := f.failures(t, d).of(true); got.consecutive != 4 || len(got.newestFirst()) != 4 { // charged until the proof is used
 			t.Errorf("%+v", got)
 		}
 		if err := p.Consume(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got := f.failures(t, d); got.consecutive != 0 || len(got.newestFirst()) != 3 {
+		if got := f.failures(t, d).of(true); got.consecutive != 0 || len(got.newestFirst()) != 3 {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -251,7 +252,7 @@ func TestWrongCodesOfANumberAreLimitedOverItsChallenges(t *testing.T) {
 		if n := f.compared.Load(); n != 10 {
 			t.Errorf("%d compared", n)
 		}
-		if got := f.failures(t, d); got.consecutive != 10 || len(got.newestFirst()) != 10 {
+		if got := f.failures(t, d).of(true); got.consecutive != 10 || len(got.newestFirst()) != 10 {
 			t.Errorf("%+v", got)
 		}
 		if got, err := f.Get(t.Context(), refs[2]); err != nil || got.TriesLeft != 5 {
@@ -298,7 +299,7 @@ func TestHundredWrongCodesInARowStopTheNumber(t *testing.T) {
 		ref := Ref{ID: id, Purpose: r.Purpose, ClientID: r.ClientID, Flow: r.Flow}
 		wantFault(t, second(f.Check(t.Context(), ref, f.provider.code(t))), ErrSignInStopped)
 		for range 2 { // the second time is no error
-			if err := f.Unblock(t.Context(), r.Number); err != nil {
+			if err := Unblock(t.Context(), d, f.vault, audit.New(d), r.Number); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -311,7 +312,7 @@ func TestHundredWrongCodesInARowStopTheNumber(t *testing.T) {
 			(SELECT count(*) FROM audit WHERE event = 'sms.number_unblocked'), (SELECT min(detail) FROM audit)`).Scan(&stops, &unblocks, &details); err != nil {
 			t.Fatal(err)
 		}
-		if stops != 1 || unblocks != 1 || strings.Contains(details, "138") && strings.Contains(details, "8041") {
+		if stops != 1 || unblocks != 2 || strings.Contains(details, "138") && strings.Contains(details, "8041") {
 			t.Errorf("%d stops, %d unblocks, %s", stops, unblocks, details)
 		}
 	})
@@ -351,10 +352,10 @@ func TestCheckAfterMasterSecretRotation(t *testing.T) {
 }
 
 // failures reads the one number of the database.
-func (f *fixture) failures(t *testing.T, d *db.DB) tries {
+func (f *fixture) failures(t *testing.T, d *db.DB) record {
 	t.Helper()
-	var got tries
-	if err := d.QueryRow(t.Context(), `SELECT failures, consecutive FROM sms_numbers`).Scan(&got.failures, &got.consecutive); err != nil {
+	var got record
+	if err := d.QueryRow(t.Context(), `SELECT failures, consecutive, known_failures, known_consecutive FROM sms_numbers`).Scan(got.fields()...); err != nil {
 		t.Fatal(err)
 	}
 	return got

@@ -23,6 +23,12 @@
 // Proofs of one challenge one can be consumed, by compare-and-set inside the
 // transaction that signs the person in.
 //
+// Wrong codes count for their number too, over all its challenges, in two
+// pools: one for the challenges that recognised devices asked for, one for all
+// others. Each has its windows and its stop. What strangers guess wrong refuses
+// nothing to the devices of the number's owner, and a right code of either pool,
+// which proves the number, ends both rows of wrong ones.
+//
 // # A message
 //
 // Every message has a row of sms_ledger, written and committed before a

@@ -12,21 +12,41 @@ import (
 	"github.com/dialtone-id/dialtone/internal/fault"
 )
 
-// A number's wrong tries are entries of one length in sms_numbers.failures, the
-// oldest first: sixteen digits of Unix microseconds and a space. That lets one
+// A number's wrong tries are entries of one length in a text column, the oldest
+// first: sixteen digits of Unix microseconds and a space. That lets one
 // conditional UPDATE see in SQL whether a window has room, and charge the try.
 // Sixteen digits last until the year 2286.
 const entrySize = 17
 
 func entry(t time.Time) string { return fmt.Sprintf("%016d ", db.Micros(t)) }
 
-// tries is the record of a number's wrong codes.
+// tries is the record of wrong codes of one pool.
 type tries struct {
 	failures    string
 	consecutive int
 }
 
-// refuseTry decides whether a number may have one more code checked; nil if so.
+// record is the wrong codes of a number in two pools, each with windows and a
+// row of its own: those for challenges that recognised devices asked for, and
+// everybody else's. So no stranger's guesses refuse anything to the owner's
+// devices, and whoever holds one of those does not stop the owner elsewhere.
+type record struct{ strangers, known tries }
+
+// fields are where the columns failures, consecutive, known_failures and
+// known_consecutive are scanned to.
+func (r *record) fields() []any {
+	return []any{&r.strangers.failures, &r.strangers.consecutive, &r.known.failures, &r.known.consecutive}
+}
+
+// of is the pool of a device.
+func (r record) of(knownDevice bool) tries {
+	if knownDevice {
+		return r.known
+	}
+	return r.strangers
+}
+
+// refuseTry decides whether a pool may have one more code checked; nil if so.
 func (c *Config) refuseTry(t tries, now time.Time) *fault.Error {
 	if t.consecutive >= c.FailuresTotal {
 		return ErrSignInStopped
@@ -52,51 +72,62 @@ func (t tries) newestFirst() []int64 {
 	return times
 }
 
-// chargeNumber adds a failure to the number of ref's live challenge if each of
-// its windows has room; false if one has not, or there is no such challenge or
-// number. It is the same decision as refuseTry, made by the statement that
-// charges, so that no two tries share the last place.
-func (s *Service) chargeNumber(ctx context.Context, ref Ref, now time.Time, t *try) (bool, error) {
+// The pool of the challenge c at the number n, and it with one more entry; the
+// oldest goes when it has as many as a window needs.
+const (
+	sqlFailures    = `CASE WHEN c.known_device THEN n.known_failures ELSE n.failures END`
+	sqlConsecutive = `CASE WHEN c.known_device THEN n.known_consecutive ELSE n.consecutive END`
+	sqlCharged     = `CASE WHEN length(` + sqlFailures + `) < $2 THEN ` + sqlFailures + `
+		ELSE substr(` + sqlFailures + `, length(` + sqlFailures + `) - $3) END || $4`
+)
+
+// chargeNumber adds a failure to the number of ref's live challenge, in the pool
+// of that challenge, if each of its windows has room; false if one has not, or
+// there is no such challenge or number. It is the same decision as refuseTry,
+// made by the statement that charges, so that no two tries share the last place.
+func (s *Service) chargeNumber(ctx context.Context, ref Ref, now time.Time) (after record, charged bool, err error) {
 	c := &s.config
 	keep := entrySize * max(c.FailuresPerHour, c.FailuresPerDay)
-	e := entry(now)
-	err := s.db.QueryRow(ctx, `
-		UPDATE sms_numbers SET consecutive = consecutive + 1, touched_at = $1,
-			failures = CASE WHEN length(failures) < $2 THEN failures ELSE substr(failures, length(failures) - $3) END || $4
-		WHERE consecutive < $5
-			AND (length(failures) < $6 OR substr(failures, length(failures) - $7, 16) <= $8)
-			AND (length(failures) < $9 OR substr(failures, length(failures) - $10, 16) <= $11)
-			AND lookup = (SELECT lookup FROM sms_challenges
-				WHERE id = $12 AND flow = $13 AND client_id = $14 AND purpose = $15
-					AND consumed_at IS NULL AND expires_at > $16 AND tries < max_tries)
-		RETURNING consecutive`,
-		today(), keep, keep-entrySize-1, e, c.FailuresTotal,
+	err = s.db.QueryRow(ctx, `
+		UPDATE sms_numbers AS n SET touched_at = $1,
+			failures = CASE WHEN c.known_device THEN n.failures ELSE `+sqlCharged+` END,
+			known_failures = CASE WHEN c.known_device THEN `+sqlCharged+` ELSE n.known_failures END,
+			consecutive = n.consecutive + CASE WHEN c.known_device THEN 0 ELSE 1 END,
+			known_consecutive = n.known_consecutive + CASE WHEN c.known_device THEN 1 ELSE 0 END
+		FROM (SELECT lookup, known_device FROM sms_challenges
+			WHERE id = $12 AND flow = $13 AND client_id = $14 AND purpose = $15
+				AND consumed_at IS NULL AND expires_at > $16 AND tries < max_tries) AS c
+		WHERE n.lookup = c.lookup AND `+sqlConsecutive+` < $5
+			AND (length(`+sqlFailures+`) < $6 OR substr(`+sqlFailures+`, length(`+sqlFailures+`) - $7, 16) <= $8)
+			AND (length(`+sqlFailures+`) < $9 OR substr(`+sqlFailures+`, length(`+sqlFailures+`) - $10, 16) <= $11)
+		RETURNING failures, consecutive, known_failures, known_consecutive`,
+		today(), keep, keep-entrySize-1, entry(now), c.FailuresTotal,
 		entrySize*c.FailuresPerHour, entrySize*c.FailuresPerHour-1, strings.TrimSpace(entry(now.Add(-time.Hour))),
 		entrySize*c.FailuresPerDay, entrySize*c.FailuresPerDay-1, strings.TrimSpace(entry(now.Add(-day))),
 		ref.ID, ref.Flow, ref.ClientID, string(ref.Purpose), db.Micros(now),
-	).Scan(&t.consecutive)
+	).Scan(after.fields()...)
 	if errors.Is(err, db.ErrNotFound) {
-		return false, nil
+		return record{}, false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("charge number: %w", err)
+		return record{}, false, fmt.Errorf("charge number: %w", err)
 	}
-	t.charged = e
-	return true, nil
+	return after, true, nil
 }
 
-// whyNotNumber says why a number took no charge.
-func (s *Service) whyNotNumber(ctx context.Context, lookup []byte, now time.Time) error {
-	var t tries
-	err := s.db.QueryRow(ctx, `SELECT failures, consecutive FROM sms_numbers WHERE lookup = $1`, lookup).
-		Scan(&t.failures, &t.consecutive)
+// whyNotNumber says why a pool of a number took no charge.
+func (s *Service) whyNotNumber(ctx context.Context, lookup []byte, knownDevice bool, now time.Time) error {
+	var r record
+	err := s.db.QueryRow(ctx, `
+		SELECT failures, consecutive, known_failures, known_consecutive FROM sms_numbers WHERE lookup = $1`, lookup).
+		Scan(r.fields()...)
 	if errors.Is(err, db.ErrNotFound) {
 		return ErrCodeExpired // a test number's challenge that is none any more
 	}
 	if err != nil {
 		return fmt.Errorf("look at number: %w", err)
 	}
-	if f := s.config.refuseTry(t, now); f != nil {
+	if f := s.config.refuseTry(r.of(knownDevice), now); f != nil {
 		return f
 	}
 	return ErrTriesLimited.After(time.Second) // the place came free between two statements

@@ -34,10 +34,11 @@ func vaultOf(t testing.TB, d *db.DB) *signing.Vault {
 	return v
 }
 
-// pureService parses; it has no database to send with.
+// pureService parses; it has no stores to send with.
 func pureService(t testing.TB, c Config) *Service {
 	t.Helper()
-	s, err := New(c, nil, nil, testVault(t), nil)
+	d := dbtest.Open(t)
+	s, err := New(c, d, nil, vaultOf(t, d), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dialtone-id/dialtone/internal/audit"
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/db/dbtest"
 	"github.com/dialtone-id/dialtone/internal/ephemeral"
@@ -78,7 +79,7 @@ func TestNothingShowsNumbersOrCodes(t *testing.T) { // alone: it listens to the 
 			note(f.ParseNumber(e164))
 			note(f.ParseNumber(e164 + "," + e164))
 			note(f.ParseNumber("+1" + e164))
-			note(nil, f.Unblock(t.Context(), number(t, e164)))
+			note(nil, Unblock(t.Context(), d, f.vault, audit.New(d), number(t, e164)))
 		}
 		for _, m := range append(first.sent(), next.sent()...) {
 			codes = append(codes, m.Code)
@@ -151,7 +152,7 @@ func refuseCode(t *testing.T, text, code string) {
 func dump(t *testing.T, d *db.DB) string {
 	t.Helper()
 	var out strings.Builder
-	for table, columns := range map[string]int{"sms_numbers": 4, "sms_challenges": 14, "sms_ledger": 13, "audit": 8} {
+	for table, columns := range map[string]int{"sms_numbers": 6, "sms_challenges": 15, "sms_ledger": 13, "audit": 8} {
 		fmt.Fprintln(&out, table)
 		rows, err := d.Query(t.Context(), "SELECT * FROM "+table)
 		if err != nil {

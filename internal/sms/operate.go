@@ -7,6 +7,7 @@ import (
 
 	"github.com/dialtone-id/dialtone/internal/audit"
 	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/signing"
 )
 
 // How long rows are kept.
@@ -19,22 +20,24 @@ const (
 // purgeBatch is small enough that SQLite's one writer is never held for long.
 const purgeBatch = 500
 
-// Unblock forgets a number's wrong codes, so that sign-in by SMS works again at
-// once. It is for an operator, or for whoever proved to own the account by
-// other means. A number that is not stopped is no error.
-func (s *Service) Unblock(ctx context.Context, n Number) error {
-	lookup := n.Index(s.vault)
-	return s.db.Tx(ctx, func(ctx context.Context) error {
-		changed, err := s.db.Exec(ctx, `
-			UPDATE sms_numbers SET consecutive = 0, failures = ''
-			WHERE lookup = $1 AND (consecutive > 0 OR failures <> '')`, lookup)
+// Unblock forgets a number's wrong codes, those of recognised devices and those
+// of others, so that sign-in by SMS works again at once. It is for an operator,
+// needs no Service and may run beside any number of servers. A number that is
+// not stopped is no error; one that was never written to, or not for 180 days,
+// is db.ErrNotFound.
+func Unblock(ctx context.Context, d *db.DB, v *signing.Vault, a *audit.Log, n Number) error {
+	lookup := n.Index(v)
+	return d.Tx(ctx, func(ctx context.Context) error {
+		changed, err := d.Exec(ctx, `
+			UPDATE sms_numbers SET consecutive = 0, failures = '', known_consecutive = 0, known_failures = ''
+			WHERE lookup = $1`, lookup)
 		if err != nil {
 			return fmt.Errorf("unblock number: %w", err)
 		}
 		if changed == 0 {
-			return nil
+			return fmt.Errorf("unblock number: %w", db.ErrNotFound)
 		}
-		return s.audit.Record(ctx, audit.Event{
+		return a.Record(ctx, audit.Event{
 			Name: "sms.number_unblocked", Actor: "operator", Detail: map[string]string{"number": reference(lookup)},
 		})
 	})
@@ -60,8 +63,8 @@ func (s *Service) Purge(ctx context.Context, now time.Time) (int64, error) {
 		return total, fmt.Errorf("purge ledger: %w", err)
 	}
 	n, err = s.purge(ctx, `
-		DELETE FROM sms_numbers WHERE touched_at < $1 AND consecutive < $3 AND lookup IN (
-			SELECT lookup FROM sms_numbers WHERE touched_at < $1 AND consecutive < $3 ORDER BY touched_at LIMIT $2)`,
+		DELETE FROM sms_numbers WHERE touched_at < $1 AND consecutive < $3 AND known_consecutive < $3 AND lookup IN (
+			SELECT lookup FROM sms_numbers WHERE touched_at < $1 AND consecutive < $3 AND known_consecutive < $3 ORDER BY touched_at LIMIT $2)`,
 		db.Micros(now.Add(-keepNumbers)), purgeBatch, s.config.FailuresTotal)
 	total += n
 	if err != nil {

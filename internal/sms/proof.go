@@ -17,13 +17,14 @@ type Proof struct {
 	service *Service
 	id      string
 	lookup  []byte
-	charged string
+	known   bool   // the pool of the number that Check charged
+	charged string // its entry there, "" for none
 }
 
 // Consume uses the proof up inside the transaction in ctx, by two statements:
 // exactly one Consume of a challenge succeeds, others fail with ErrCodeExpired,
 // and the caller must roll back then. What Check charged to the number is given
-// back and its row of wrong codes ends.
+// back and its rows of wrong codes end, those of both pools: the number is proved.
 func (p Proof) Consume(ctx context.Context) error {
 	s := p.service
 	if s == nil {
@@ -32,9 +33,13 @@ func (p Proof) Consume(ctx context.Context) error {
 	now := db.Micros(time.Now())
 	return s.db.Tx(ctx, func(ctx context.Context) error {
 		if p.charged != "" {
+			column := "failures"
+			if p.known {
+				column = "known_failures"
+			}
 			_, err := s.db.Exec(ctx, `
-				UPDATE sms_numbers SET consecutive = 0, failures = replace(failures, $2, '') WHERE lookup = $1`,
-				p.lookup, p.charged)
+				UPDATE sms_numbers SET consecutive = 0, known_consecutive = 0, `+column+` = replace(`+column+`, $2, '')
+				WHERE lookup = $1`, p.lookup, p.charged)
 			if err != nil {
 				return fmt.Errorf("give a try back: %w", err)
 			}

@@ -44,7 +44,7 @@ func TestParallelWrongGuessesCompareFive(t *testing.T) {
 		if n := f.compared.Load(); n != 5 {
 			t.Errorf("%d compared", n)
 		}
-		if got := f.failures(t, d); got.consecutive != 5 || len(got.newestFirst()) != 5 {
+		if got := f.failures(t, d).of(true); got.consecutive != 5 || len(got.newestFirst()) != 5 {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -99,7 +99,7 @@ func TestParallelRightCodesConsumeOnce(t *testing.T) {
 		if n := f.compared.Load(); n > 5 {
 			t.Errorf("%d compared", n)
 		}
-		if got := f.failures(t, d); got.consecutive > 4 {
+		if got := f.failures(t, d).of(true); got.consecutive > 4 {
 			t.Errorf("%+v", got)
 		}
 	})

@@ -34,12 +34,12 @@ func (s *Service) reserve(ctx context.Context, r Request, lookup []byte, region 
 	m := Message{ID: db.NewID(), To: r.Number, Purpose: r.Purpose, Locale: r.Locale}
 	var c Challenge
 	err := s.db.Tx(ctx, func(ctx context.Context) error {
-		record, err := s.lockNumber(ctx, lookup)
+		wrong, err := s.lockNumber(ctx, lookup)
 		if err != nil {
 			return err
 		}
 		now := clock() // after the lock: what was sent before it was got is in the past
-		if f := s.config.refuseTry(record, now); f != nil {
+		if f := s.config.refuseTry(wrong.of(r.KnownDevice), now); f != nil {
 			return f // the code could not be used
 		}
 		sends, err := s.countSends(ctx, lookup, now)
@@ -65,17 +65,18 @@ func (s *Service) reserve(ctx context.Context, r Request, lookup []byte, region 
 // lockNumber makes the number's row if there is none and holds it until the
 // transaction ends. touched_at is kept to the day, so that its index does not
 // change with every message.
-func (s *Service) lockNumber(ctx context.Context, lookup []byte) (tries, error) {
-	var t tries
+func (s *Service) lockNumber(ctx context.Context, lookup []byte) (record, error) {
+	var r record
 	err := s.db.QueryRow(ctx, `
-		INSERT INTO sms_numbers (lookup, touched_at, failures, consecutive) VALUES ($1, $2, '', 0)
+		INSERT INTO sms_numbers (lookup, touched_at, failures, consecutive, known_failures, known_consecutive)
+		VALUES ($1, $2, '', 0, '', 0)
 		ON CONFLICT (lookup) DO UPDATE SET touched_at = excluded.touched_at
-		RETURNING failures, consecutive`, lookup, today(),
-	).Scan(&t.failures, &t.consecutive)
+		RETURNING failures, consecutive, known_failures, known_consecutive`, lookup, today(),
+	).Scan(r.fields()...)
 	if err != nil {
-		return tries{}, fmt.Errorf("lock number: %w", err)
+		return record{}, fmt.Errorf("lock number: %w", err)
 	}
-	return t, nil
+	return r, nil
 }
 
 // clock is the present as the database keeps it, so that what Send answers and
@@ -116,7 +117,7 @@ func (s *Service) enterLedger(ctx context.Context, id, challenge string, d draft
 		INSERT INTO sms_ledger (id, challenge_id, lookup, purpose, client_id, region, known_device,
 			state, provider, provider_ref, reason, reserved_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, 'reserved', '', '', '', $8)`,
-		id, challenge, d.lookup, string(d.ref.Purpose), d.ref.ClientID, region, d.secret.known, db.Micros(now))
+		id, challenge, d.lookup, string(d.ref.Purpose), d.ref.ClientID, region, d.known, db.Micros(now))
 	if err != nil {
 		return fmt.Errorf("enter message in the ledger: %w", err)
 	}

@@ -18,7 +18,7 @@ const patience = 1500 * time.Millisecond
 const busyRetry = 5 * time.Second
 
 // Send starts a challenge, or repeats the live one of the same flow, number,
-// purpose and client with the same code and the same tries. It takes the
+// purpose, client and KnownDevice with the same code and the same tries. It takes the
 // message out of every budget, hands it to a provider, and returns when that
 // has answered or after 1.5 s; the outcome is kept either way. It must not be
 // called inside a transaction: a message cannot be rolled back.
@@ -41,11 +41,14 @@ func (s *Service) Resend(ctx context.Context, ref Ref, locale string, addr netip
 	if !ref.possible() {
 		return Challenge{}, ErrCodeExpired
 	}
-	var sealed []byte
+	var (
+		sealed []byte
+		known  bool
+	)
 	err := s.db.QueryRow(ctx, `
-		SELECT sealed FROM sms_challenges
+		SELECT sealed, known_device FROM sms_challenges
 		WHERE id = $1 AND flow = $2 AND client_id = $3 AND purpose = $4 AND consumed_at IS NULL`,
-		ref.ID, ref.Flow, ref.ClientID, string(ref.Purpose)).Scan(&sealed)
+		ref.ID, ref.Flow, ref.ClientID, string(ref.Purpose)).Scan(&sealed, &known)
 	if errors.Is(err, db.ErrNotFound) {
 		return Challenge{}, ErrCodeExpired
 	}
@@ -58,7 +61,7 @@ func (s *Service) Resend(ctx context.Context, ref Ref, locale string, addr netip
 	}
 	return s.send(ctx, Request{
 		Number: x.number, Purpose: ref.Purpose, ClientID: ref.ClientID, Flow: ref.Flow,
-		Locale: locale, Address: addr, KnownDevice: x.known, Note: x.note,
+		Locale: locale, Address: addr, KnownDevice: known, Note: x.note,
 	}, true)
 }
 

@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/nyaruka/phonenumbers"
 
 	"github.com/dialtone-id/dialtone/internal/audit"
 	"github.com/dialtone-id/dialtone/internal/db"
@@ -40,12 +37,14 @@ func (p Purpose) Valid() bool {
 }
 
 // Ref names a challenge together with what may use it. A mismatch of any field
-// is the same as no challenge.
+// but Address is the same as no challenge.
 type Ref struct {
 	ID       string
 	Purpose  Purpose
 	ClientID string
 	Flow     []byte // 32 bytes: the browser flow or the native client it is bound to
+
+	Address netip.Addr // of whoever types the code, for the record of wrong ones; it binds nothing and may be left out
 }
 
 // Request asks for a code.
@@ -101,7 +100,8 @@ type Service struct {
 	compared atomic.Int64 // codes compared so far; tests count them
 }
 
-// New checks the configuration and makes a Service.
+// New checks the configuration and makes a Service. With test numbers it asks
+// the database, by one query, whether any of them is a real one.
 func New(c Config, d *db.DB, e ephemeral.Store, v *signing.Vault, a *audit.Log) (*Service, error) {
 	regions, err := checkRegions(c.Regions)
 	if err != nil {
@@ -129,34 +129,10 @@ func New(c Config, d *db.DB, e ephemeral.Store, v *signing.Vault, a *audit.Log) 
 		s.tests[n] = code
 		s.indexes[string(n.Index(v))] = true
 	}
+	if err := s.refuseUsedTests(); err != nil {
+		return nil, err
+	}
 	return s, nil
-}
-
-// IsTest reports whether n is a configured test number.
-func (s *Service) IsTest(n Number) bool {
-	_, ok := s.tests[n]
-	return ok
-}
-
-// testNumber finds the test number that a spelling means, whatever the allowed
-// regions are; a national spelling belongs to region.
-func (s *Service) testNumber(in spelling, region string) (Number, bool) {
-	if len(s.tests) == 0 {
-		return Number{}, false
-	}
-	e164 := "+" + in.digits
-	if !in.international {
-		national := in.digits
-		if region == "CN" {
-			national = chineseNational(national)
-		}
-		e164 = "+" + strconv.Itoa(phonenumbers.GetCountryCodeForRegion(region)) + national
-	}
-	if !shapedE164(e164) {
-		return Number{}, false
-	}
-	n := newNumber(e164)
-	return n, s.IsTest(n)
 }
 
 // route is the providers of a region in order, nil if there is none.
