@@ -43,7 +43,7 @@ func newRoot() *cobra.Command {
 		}
 		return fmt.Errorf("%w: --output is table, json or yaml", errUsage)
 	}
-	root.AddCommand(a.serve(), a.migrate(), a.configuration(), a.client(), a.user(), a.session(), a.key(), a.doctor(), a.versionVerb())
+	root.AddCommand(a.serve(), a.migrate(), a.configuration(), a.client(), a.user(), a.session(), a.key(), a.sms(), a.doctor(), a.versionVerb())
 	return root
 }
 
