@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -17,19 +15,16 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// browser starts a Chromium with a fresh profile; nil if there is none and none
+// browser starts a Chromium with a fresh profile; nil if none was given and none
 // is required.
 func browser(t *testing.T) context.Context {
 	t.Helper()
 	binary := os.Getenv("DIALTONE_TEST_CHROMIUM")
 	if binary == "" {
-		var err error
-		if binary, err = exec.LookPath("chromium"); err != nil {
-			if os.Getenv("DIALTONE_TEST_REQUIRE") == "1" {
-				t.Fatal("this test drives a browser: install chromium (Debian package chromium)")
-			}
-			return nil
+		if os.Getenv("DIALTONE_TEST_REQUIRE") == "1" {
+			t.Fatal("this test drives a browser: set DIALTONE_TEST_CHROMIUM to its program")
 		}
+		return nil
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(binary), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
@@ -73,6 +68,18 @@ func (tb tab) until(expression string) {
 	tb.Helper()
 	if _, err := chromedp.Run(tb.ctx, chromedp.Poll[bool](expression)); err != nil {
 		tb.Fatalf("%s does not come true: %v", expression, err)
+	}
+}
+
+// sees waits for an element, of this page or the next.
+func (tb tab) sees(selector string) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.ctx, 15*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, chromedp.WaitVisible(chromedp.CSS(selector))); err != nil {
+		at, _ := chromedp.Run(tb.ctx, chromedp.Location())
+		page, _ := chromedp.Run(tb.ctx, chromedp.OuterHTML(chromedp.CSS("body")))
+		tb.Fatalf("no %s at %s: %v\n%s", selector, at, err, page)
 	}
 }
 
@@ -126,7 +133,7 @@ func newStage(t *testing.T, pages map[string]Page) *stage {
 		case <-r.Context().Done():
 		}
 		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprint(w, "<title>posted</title>")
+		fmt.Fprint(w, "<p id=posted>posted</p>")
 	})
 	st.Server = httptest.NewServer(mux)
 	t.Cleanup(st.Close)
@@ -140,7 +147,7 @@ func (st *stage) posted() string {
 }
 
 // scene is one test in a tab of its own: it opens a page of a fresh stage.
-func scene(t *testing.T, parent context.Context, name string, pages map[string]Page, play func(tb tab, st *stage)) {
+func scene(parent context.Context, t *testing.T, name string, pages map[string]Page, play func(tb tab, st *stage)) {
 	t.Run(name, func(t *testing.T) {
 		st := newStage(t, pages)
 		ctx, cancel := chromedp.NewContext(parent)
@@ -150,232 +157,8 @@ func scene(t *testing.T, parent context.Context, name string, pages map[string]P
 		}
 		ctx, stop := context.WithTimeout(ctx, 30*time.Second)
 		defer stop()
-		play(tab{t, ctx}, st)
+		tb := tab{t, ctx}
+		tb.until("document.activeElement !== document.body") // autofocus comes after the load event
+		play(tb, st)
 	})
-}
-
-func TestScript(t *testing.T) {
-	parent := browser(t)
-	if parent == nil {
-		return
-	}
-	first := func(p Page) map[string]Page { return map[string]Page{"first": p} }
-	login := Login{Flow: "F", Regions: []Region{{ISO: "CN", CallingCode: "86"}}}
-
-	scene(t, parent, "groups a number as it is typed", first(login), func(tb tab, _ *stage) {
-		const value, caret = "document.getElementById('phone').value", "document.getElementById('phone').selectionStart"
-		tb.do(chromedp.KeyEvent("13800138000"))
-		tb.wants(value, "138 0013 8000")
-		tb.do(chromedp.KeyEvent(strings.Repeat("\b", 4))) // the last of these meets the space
-		tb.wants(value, "138 0013")
-		tb.js("document.getElementById('phone').setSelectionRange(4, 4)")
-		tb.do(chromedp.KeyEvent("\b")) // over the space: takes the 8
-		tb.wants(value, "130 013")
-		tb.wants(caret, "2")
-		tb.do(chromedp.KeyEvent("8"))
-		tb.wants(value, "138 0013")
-		tb.wants(caret, "3")
-		tb.do(chromedp.Click(chromedp.CSS(".clear")))
-		tb.wants(value, "")
-		tb.wants("document.activeElement.id", "phone")
-	})
-
-	scene(t, parent, "takes numbers as they are pasted", first(login), func(tb tab, _ *stage) {
-		for typed, want := range map[string]string{
-			"+86 138-0013-8000": "138 0013 8000", "008613800138000": "138 0013 8000", "8613800138000": "138 0013 8000",
-			"+12025550123": "+12025550123", "138001380001": "138001380001", "12": "12",
-		} {
-			tb.js("document.getElementById('phone').select()")
-			if _, err := chromedp.Call(tb.ctx, input.InsertText, input.InsertTextParams{Text: typed}); err != nil {
-				tb.Fatal(err)
-			}
-			tb.wants("document.getElementById('phone').value", want)
-		}
-	})
-
-	asked := login
-	asked.AskAgreement = true
-	scene(t, parent, "asks for agreement before it sends", first(asked), func(tb tab, st *stage) {
-		close(st.hold)
-		tb.do(chromedp.KeyEvent("13800138000\r"), chromedp.WaitVisible(chromedp.CSS("#agree-continue")))
-		tb.wants("document.activeElement.id", "agree-continue")
-		tb.do(chromedp.Click(chromedp.CSS("#agree-cancel")), chromedp.WaitNotVisible(chromedp.CSS("#agree-dialog")))
-		tb.wants("document.activeElement.id", "agree")
-		tb.do(chromedp.Click(chromedp.CSS("#send-code")), chromedp.Click(chromedp.CSS("#agree-continue")))
-		tb.until("document.title === 'posted'")
-		if got := st.posted(); got != "/login agree=1&flow=F&phone=138+0013+8000" {
-			tb.Errorf("posted %q", got)
-		}
-	})
-
-	scene(t, parent, "sends a form once", first(login), func(tb tab, st *stage) {
-		tb.do(chromedp.KeyEvent("13800138000"))
-		tb.js("(b => { b.click(); b.click(); b.click() })(document.getElementById('send-code'))")
-		tb.until("document.getElementById('send-code').getAttribute('aria-busy') === 'true'")
-		tb.wants("document.getElementById('send-code').textContent", "Sending…")
-		tb.do(chromedp.KeyEvent("\r"))
-		close(st.hold)
-		tb.until("document.title === 'posted'")
-		if got := st.posted(); strings.Count(got, "/login") != 1 {
-			tb.Errorf("posted %q", got)
-		}
-	})
-
-	code := Code{Flow: "F", Challenge: "C", Masked: "+86 138****8000", Status: "sent"}
-	scene(t, parent, "sends a pasted code by itself", first(code), func(tb tab, st *stage) {
-		close(st.hold)
-		tb.js("(i => { i.value = 'code: 123 456'; i.setSelectionRange(6, 13) })(document.getElementById('code'))")
-		tb.command("cut")
-		tb.js("document.getElementById('code').value = ''")
-		tb.command("paste")
-		tb.until("document.title === 'posted'")
-		if got := st.posted(); got != "/login/code challenge=C&code=123456&flow=F" {
-			tb.Errorf("posted %q", got)
-		}
-	})
-
-	scene(t, parent, "leaves a typed code to the person", first(code), func(tb tab, st *stage) {
-		close(st.hold)
-		tb.do(chromedp.KeyEvent("12345"), chromedp.Click(chromedp.CSS("#verify-code")))
-		tb.wants("document.getElementById('code').validationMessage", "Type the 6 digits from the text message")
-		tb.do(chromedp.Focus(chromedp.CSS("#code")), chromedp.KeyEvent("6"))
-		tb.wants("document.getElementById('code').value", "123456")
-		tb.wants("document.title.includes('Enter the code')", "true")
-		if got := st.posted(); got != "" {
-			tb.Errorf("posted %q", got)
-		}
-		tb.do(chromedp.KeyEvent("\r"))
-		tb.until("document.title === 'posted'")
-	})
-
-	waiting := code
-	waiting.ResendIn = 2
-	scene(t, parent, "counts down to the next message", first(waiting), func(tb tab, st *stage) {
-		close(st.hold)
-		tb.until("document.getElementById('resend-code').textContent.includes('(2 s)') || document.getElementById('resend-code').textContent.includes('(1 s)')")
-		tb.wants("document.getElementById('resend-note').hidden", "true")
-		tb.js("document.getElementById('resend-code').click()")
-		tb.until("!document.getElementById('resend-code').hasAttribute('aria-disabled')")
-		tb.wants("document.getElementById('resend-code').textContent", "Send again")
-		tb.wants("document.getElementById('status').textContent", "You can send the code again now.")
-		if got := st.posted(); got != "" {
-			tb.Errorf("posted %q too early", got)
-		}
-		tb.do(chromedp.Click(chromedp.CSS("#resend-code")))
-		tb.until("document.title === 'posted'")
-		if got := st.posted(); got != "/login/code/resend challenge=C&flow=F" {
-			tb.Errorf("posted %q", got)
-		}
-	})
-}
-
-func TestFormPostReachesItsClient(t *testing.T) {
-	parent := browser(t)
-	if parent == nil {
-		return
-	}
-	got := make(chan string, 1)
-	client := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := r.ParseForm(); err == nil && r.Method == http.MethodPost {
-			got <- r.PostForm.Encode()
-		}
-	}))
-	defer client.Close()
-	page := FormPost{Action: client.URL + "/cb?a=b", Fields: []Field{{"code", `a"b`}, {"state", "<x>"}}}
-	st := newStage(t, map[string]Page{"first": page})
-	if err := chromedp.Do(parent, chromedp.Navigate(st.URL+"/p/first")); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case form := <-got:
-		if want := (url.Values{"code": {`a"b`}, "state": {"<x>"}}).Encode(); form != want {
-			t.Errorf("the client got %s, want %s", form, want)
-		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("nothing arrived")
-	}
-}
-
-// Chromium applies form-action to every redirect that follows a POST. A client
-// whose redirect URI sends the browser on to another host must still work.
-func TestConsentReachesClientsThatRedirectFurther(t *testing.T) {
-	parent := browser(t)
-	if parent == nil {
-		return
-	}
-	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprint(w, "<title>app</title>")
-	}))
-	defer app.Close()
-	client := httptest.NewServer(http.RedirectHandler(strings.Replace(app.URL, "127.0.0.1", "localhost", 1), http.StatusFound))
-	defer client.Close()
-	site := newSite(t, Options{})
-	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost {
-			http.Redirect(w, r, client.URL+"/cb", http.StatusSeeOther)
-			return
-		}
-		site.Render(w, r, http.StatusOK, Consent{Common: Common{FormAction: client.URL}, Client: Client{Name: "shop"}})
-	}))
-	defer provider.Close()
-	tb := tab{t, parent}
-	tb.do(chromedp.Navigate(provider.URL+"/consent"), chromedp.Click(chromedp.CSS("#consent-allow")))
-	tb.until("document.title === 'app'")
-}
-
-// A client may run the whole sign-in in a pop-up and wait for its message.
-func TestPopUpCanAnswerItsClient(t *testing.T) {
-	parent := browser(t)
-	if parent == nil {
-		return
-	}
-	site := newSite(t, Options{})
-	var client *httptest.Server
-	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Refresh", "0; url="+client.URL+"/cb") // stands for the person
-		site.Render(w, r, http.StatusOK, Login{Client: &Client{Name: "shop"}})
-	}))
-	defer provider.Close()
-	client = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/html")
-		if r.URL.Path == "/cb" {
-			fmt.Fprint(w, "<script>window.opener.postMessage('back', '*')</script>")
-			return
-		}
-		fmt.Fprintf(w, "<script>onmessage = e => { document.title = e.data }; window.open(%q)</script>", provider.URL+"/login")
-	}))
-	defer client.Close()
-	tb := tab{t, parent}
-	tb.do(chromedp.Navigate(client.URL + "/"))
-	tb.until("document.title === 'back'")
-}
-
-// Every page at the narrowest width: nothing is cut off, nothing that the policy
-// forbids is asked for.
-func TestPagesFitNarrowScreens(t *testing.T) {
-	parent := browser(t)
-	if parent == nil {
-		return
-	}
-	pages := samples()
-	delete(pages, "form-post") // it leaves at once
-	st := newStage(t, pages)
-	tb := tab{t, parent}
-	for name := range pages {
-		for _, lang := range []string{"zh-CN", "en"} {
-			tb.do(chromedp.EmulateViewport(320, 640), chromedp.Navigate(st.URL+"/p/"+name+"?lang="+lang))
-			if got := tb.js("document.documentElement.scrollWidth - document.documentElement.clientWidth"); got != "0" {
-				t.Errorf("%s in %s is %s px too wide", name, lang, got)
-			}
-			if got := tb.js("[...document.styleSheets].length"); got != "1" {
-				t.Errorf("%s: %s style sheets", name, got)
-			}
-			small := tb.js(`[...document.querySelectorAll('main button, main a.button, main input:not([type=hidden]):not([type=checkbox]), main select')]
-				.filter(e => e.offsetParent && e.getBoundingClientRect().height < 44).map(e => e.id || e.textContent).join()`)
-			if small != "" {
-				t.Errorf("%s in %s: smaller than a finger: %s", name, lang, small)
-			}
-		}
-	}
 }

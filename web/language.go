@@ -203,7 +203,7 @@ func withoutLang(query string) string {
 
 // stepURL is where GET shows the step that r posted to, ready for another
 // parameter. The page's own values count; an error page takes the form's.
-func stepURL(r *http.Request, step url.Values) string {
+func stepURL(r *http.Request, step []Field) string {
 	path := r.URL.Path
 	path = strings.TrimSuffix(strings.TrimSuffix(path, "/cancel"), "/resend")
 	switch path {
@@ -211,18 +211,16 @@ func stepURL(r *http.Request, step url.Values) string {
 	default:
 		return "?"
 	}
-	query := url.Values{}
-	for _, name := range []string{"flow", "challenge", "ticket"} {
-		value := step.Get(name)
-		if value == "" && step == nil {
-			value = r.PostForm.Get(name)
-		}
-		if value != "" {
-			query.Set(name, value)
+	if step == nil {
+		for _, name := range []string{"flow", "challenge", "ticket"} {
+			step = append(step, Field{name, r.PostForm.Get(name)})
 		}
 	}
-	if len(query) == 0 {
-		return path + "?"
+	to := path + "?"
+	for _, f := range step {
+		if f.Value != "" {
+			to += f.Name + "=" + url.QueryEscape(f.Value) + "&"
+		}
 	}
-	return path + "?" + query.Encode() + "&"
+	return to
 }

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
-	"maps"
 	"math"
 	"net/http"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -293,6 +291,3 @@ func (s *Site) Languages() []string {
 	}
 	return tags
 }
-
-// keys lists every key of the edition in order.
-func (e *edition) keys() []string { return slices.Sorted(maps.Keys(e.known)) }

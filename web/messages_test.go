@@ -65,7 +65,7 @@ func TestLanguagesHaveTheSameTexts(t *testing.T) {
 	if diff := cmp.Diff([]string{"zh-CN", "en"}, s.Languages()); diff != "" {
 		t.Fatalf("languages (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(s.editions[0].keys(), s.editions[1].keys()); diff != "" {
+	if diff := cmp.Diff(s.editions[0].known, s.editions[1].known); diff != "" {
 		t.Errorf("keys (-zh-CN +en):\n%s", diff)
 	}
 }
@@ -118,7 +118,7 @@ func TestNoTextIsUnused(t *testing.T) {
 		used[code] = true
 	}
 	// Keys that are put together: scopes, regions, waiting times.
-	for _, key := range newSite(t, Options{}).editions[0].keys() {
+	for key := range newSite(t, Options{}).editions[0].known {
 		for _, family := range []string{"scope.", "region.", "when."} {
 			used[key] = used[key] || strings.HasPrefix(key, family)
 		}
@@ -158,7 +158,7 @@ func TestNoTextIsUnused(t *testing.T) {
 		}
 		collect(text)
 	}
-	for _, key := range newSite(t, Options{}).editions[0].keys() {
+	for key := range newSite(t, Options{}).editions[0].known {
 		if !used[key] {
 			t.Errorf("nothing uses %s", key)
 		}

@@ -1,9 +1,6 @@
 package web
 
-import (
-	"net/url"
-	"time"
-)
+import "time"
 
 // Page is one of the structs of this file.
 type Page interface{ facts() facts }
@@ -16,10 +13,10 @@ type facts struct {
 	problem  *Problem
 	fields   []string // ids of the form fields a Problem may belong to
 	regions  []Region
-	step     url.Values
-	script   string // asset that the page runs, "" for none
-	target   string // where a form's answer may lead, "" for common.FormAction
-	popup    bool   // may be the pop-up window of a client: its opener must stay reachable
+	step     []Field // query of the GET that shows this page
+	script   string  // asset that the page runs, "" for none
+	target   string  // where a form's answer may lead, "" for common.FormAction
+	popup    bool    // may be the pop-up window of a client: its opener must stay reachable
 }
 
 // Common is embedded in every page.
@@ -68,7 +65,7 @@ type Login struct {
 func (p Login) facts() facts {
 	return facts{
 		template: "login", common: p.Common, client: p.Client, problem: p.Problem,
-		fields: []string{"phone", "agree"}, regions: p.Regions, step: url.Values{"flow": {p.Flow}},
+		fields: []string{"phone", "agree"}, regions: p.Regions, step: []Field{{"flow", p.Flow}},
 		script: "dialtone.js", popup: p.Client != nil,
 	}
 }
@@ -89,7 +86,7 @@ type Code struct {
 func (p Code) facts() facts {
 	return facts{
 		template: "code", common: p.Common, client: p.Client, problem: p.Problem,
-		fields: []string{"code"}, step: url.Values{"flow": {p.Flow}, "challenge": {p.Challenge}},
+		fields: []string{"code"}, step: []Field{{"flow", p.Flow}, {"challenge", p.Challenge}},
 		script: "dialtone.js", popup: p.Client != nil,
 	}
 }
@@ -107,7 +104,7 @@ type Consent struct {
 func (p Consent) facts() facts {
 	return facts{
 		template: "consent", common: p.Common, client: &p.Client,
-		step: url.Values{"flow": {p.Flow}}, script: "dialtone.js", popup: true,
+		step: []Field{{"flow", p.Flow}}, script: "dialtone.js", popup: true,
 	}
 }
 
@@ -122,7 +119,7 @@ type Logout struct {
 func (p Logout) facts() facts {
 	return facts{
 		template: "logout", common: p.Common, client: p.Client,
-		step: url.Values{"ticket": {p.Ticket}}, script: "dialtone.js", popup: true,
+		step: []Field{{"ticket", p.Ticket}}, script: "dialtone.js", popup: true,
 	}
 }
 

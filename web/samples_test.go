@@ -40,7 +40,7 @@ func samples() map[string]Page {
 		"code-last": codeWith(func(c *Code) {
 			c.Problem = &Problem{Code: "code_incorrect_last", Field: "code", Params: map[string]string{"tries": "1"}}
 		}),
-		"code-spent":   codeWith(func(c *Code) { c.Problem = &Problem{Code: "code_attempts_exceeded"} }),
+		"code-spent":   codeWith(func(c *Code) { c.Problem = &Problem{Code: "code_attempts_exceeded", Field: "code"} }),
 		"code-unknown": codeWith(func(c *Code) { c.Masked, c.Problem = "", &Problem{Code: "code_expired"} }),
 		"consent": Consent{
 			Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Session: "0199c2", Client: *shop,

@@ -79,7 +79,7 @@ func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 	}
 	if f.problem != nil {
 		v.At = e.notices(f)
-		v.CodeSpent = f.problem.Code == "code_expired" || f.problem.Code == "code_attempts_exceeded"
+		v.CodeSpent = codeSpent(f.problem.Code)
 	}
 	for _, r := range f.regions {
 		v.Regions = append(v.Regions, e.viewRegion(r))
@@ -88,6 +88,10 @@ func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 		v.Region, v.Regions = &v.Regions[0], nil
 	}
 	return v
+}
+
+func codeSpent(problem string) bool {
+	return problem == "code_expired" || problem == "code_attempts_exceeded"
 }
 
 func (e *edition) viewRegion(r Region) regionView {
@@ -120,7 +124,7 @@ func (e *edition) notices(f facts) (at notices) {
 		n.Field = "phone" // one frame holds both
 	}
 	switch {
-	case !slices.Contains(f.fields, n.Field):
+	case !slices.Contains(f.fields, n.Field), codeSpent(f.problem.Code): // typing another code would not help
 		n.Field = ""
 		at.Form = n
 	case n.Field == "phone":

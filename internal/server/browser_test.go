@@ -2,8 +2,6 @@ package server_test
 
 import (
 	"context"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -15,13 +13,7 @@ import (
 // newBrowser is a real Chromium with a fresh profile.
 func newBrowser(t *testing.T, script bool) context.Context {
 	t.Helper()
-	binary := os.Getenv("DIALTONE_TEST_CHROMIUM")
-	if binary == "" {
-		var err error
-		if binary, err = exec.LookPath("chromium"); err != nil {
-			t.Fatal("this test drives a browser: install chromium (Debian package chromium)")
-		}
-	}
+	binary := needed(t, "DIALTONE_TEST_CHROMIUM")
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(binary), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),

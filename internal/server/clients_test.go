@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
 	"testing"
 
@@ -63,10 +62,7 @@ func TestGoOIDCClient(t *testing.T) {
 
 // The same with a client of another family: Authlib, in Python.
 func TestAuthlibClient(t *testing.T) {
-	python := os.Getenv("DIALTONE_TEST_PYTHON")
-	if python == "" {
-		python = "python3"
-	}
+	python := needed(t, "DIALTONE_TEST_PYTHON")
 	s := start(t, modes[0])
 	number := newNumber()
 	// The script is the relying party and the browser; the code reaches it through
