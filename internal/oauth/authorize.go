@@ -34,9 +34,14 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 		s.errorPage(w, r, parseLocales(p.get("ui_locales")), err)
 		return
 	}
-	if err := q.read(p, s.engine.IDTokenHint); err != nil {
+	if err := q.read(p, s.issuer, s.engine.IDTokenHint); err != nil {
 		s.refuse(w, r, q, err)
 		return
+	}
+	// A hint is a courtesy: what is no number that could be texted is ignored, lest
+	// the person finds a name or an address in the field for the number.
+	if _, err := s.sms.ParseNumber(p.get("login_hint")); err == nil {
+		q.loginHint = p.get("login_hint")
 	}
 	if r.Method == http.MethodPost {
 		s.wait(w, r, q, pathResume)

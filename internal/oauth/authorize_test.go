@@ -123,6 +123,8 @@ func TestRefusalsReachTheClient(t *testing.T) {
 		"max_age a fraction":             {webRequest("max_age", "1.5"), "invalid_request"},
 		"max_age endless":                {webRequest("max_age", "99999999999999999999"), "invalid_request"},
 		"id_token_hint garbage":          {webRequest("id_token_hint", "x.y.z"), "invalid_request"},
+		"resource of others":             {webRequest("resource", "https://api.example"), "invalid_target"},
+		"resource almost ours":           {webRequest("resource", w.url+"/"), "invalid_target"},
 		"request object":                 {webRequest("request", "eyJhbGciOiJub25lIn0.e30."), "request_not_supported"},
 		"request_uri":                    {webRequest("request_uri", "http://127.0.0.1:1/"), "request_uri_not_supported"},
 		"registration":                   {webRequest("registration", "{}"), "registration_not_supported"},
@@ -191,7 +193,7 @@ func TestUnknownParametersAndOddHintsAreIgnored(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser(t)
 	q := webRequest("foo", "bar", "display", "popup", "ui_locales", "se xx-- zh-CN", "claims_locales", "se", "acr_values", "1 2",
-		"login_hint", "someone@example.com", "claims", "{\n}", "resource", "https://api.example")
+		"login_hint", "someone@example.com", "claims", "{\n}", "resource", w.url)
 	q.wantCode(b.signIn(b.authorize(q), newNumber()))
 }
 

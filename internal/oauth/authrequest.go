@@ -19,7 +19,6 @@ import (
 const (
 	maxState     = 2048
 	maxNonce     = 512
-	maxLoginHint = 256
 	maxUILocales = 8
 )
 
@@ -38,6 +37,7 @@ var (
 	errUnsupportedResponseType  = fault.New(http.StatusBadRequest, "unsupported_response_type", "the only response type is code")
 	errInvalidScope             = fault.New(http.StatusBadRequest, "invalid_scope", "a requested scope is malformed or not open to this client")
 	errUnauthorizedClient       = fault.New(http.StatusBadRequest, "unauthorized_client", "the client may not use this grant")
+	errInvalidTarget            = fault.New(http.StatusBadRequest, "invalid_target", "resource is unknown")
 	errAccessDenied             = fault.New(http.StatusForbidden, "access_denied", "the person declined")
 	errLoginRequired            = fault.New(http.StatusForbidden, "login_required", "the person has to sign in")
 	errConsentRequired          = fault.New(http.StatusForbidden, "consent_required", "the person has to be asked for consent")
@@ -99,22 +99,27 @@ func (q *authRequest) locate(c *client.Client, p params) error {
 
 // read validates everything else. Its faults go back to the client, so that
 // state and response mode are settled before any of them.
-func (q *authRequest) read(p params, hint hintReader) error {
+func (q *authRequest) read(p params, issuer string, hint hintReader) error {
 	stateErr := q.readState(p.get("state"))
 	modeErr := q.readMode(p.get("response_mode"))
 	q.uiLocales = parseLocales(p.get("ui_locales"))
 	for _, err := range []error{
 		unsupported(p), q.readResponseType(p.get("response_type")), modeErr, stateErr,
-		q.readScope(p.get("scope")), q.readChallenge(p), q.readNonce(p.get("nonce")),
+		q.readScope(p.get("scope")), checkResource(p.get("resource"), issuer), q.readChallenge(p), q.readNonce(p.get("nonce")),
 		q.readPrompt(p.get("prompt")), q.readMaxAge(p.get("max_age")), q.readHint(p.get("id_token_hint"), hint),
 	} {
 		if err != nil {
 			return err
 		}
 	}
-	// A hint is a courtesy; one that cannot be a number or a name is ignored.
-	if h := p.get("login_hint"); len(h) <= maxLoginHint && !hasControl(h) {
-		q.loginHint = h
+	return nil
+}
+
+// checkResource refuses tokens for somebody else (RFC 8707 section 2), here as at the
+// token endpoint: they are for this issuer, and who asks for less has to hear that.
+func checkResource(resource, issuer string) error {
+	if resource != "" && resource != issuer {
+		return errInvalidTarget
 	}
 	return nil
 }

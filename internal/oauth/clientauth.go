@@ -88,54 +88,80 @@ func readBasic(header string) (id, secret string, err error) {
 	return id, secret, nil
 }
 
-// authenticate finds out which client calls and lets it prove that. Failures are
-// counted by client and address; too many are refused before anything is compared.
+// authenticate finds out which client calls and lets it prove that.
 func (s *Server) authenticate(r *http.Request, p params) (*client.Client, error) {
 	given, err := readCredentials(r.Header, p)
 	if err != nil {
+		s.logRefused(r.Context(), nil, err)
 		return nil, err
 	}
-	ctx := r.Context()
+	c, err := s.clients.Get(r.Context(), given.clientID)
+	if errors.Is(err, db.ErrNotFound) {
+		c, err = nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.verify(r.Context(), c, given); err != nil {
+		s.logRefused(r.Context(), c, err)
+		return nil, err
+	}
+	return c, nil
+}
+
+// verify looks at what a client presents; c is nil for one that nobody knows, and
+// costs as much as a wrong secret. Secrets can be guessed, so failures of whoever
+// presents one are counted by client and address, and too many are refused before
+// anything is compared. A public client has nothing to guess: it is never refused
+// for what others behind its address do.
+func (s *Server) verify(ctx context.Context, c *client.Client, given credentials) error {
+	guessable := c == nil || !c.Public()
+	switch {
+	case given.method == client.AuthNone && !guessable:
+		return nil
+	case given.method == client.AuthNone, !guessable:
+		return errInvalidClient
+	}
 	key := s.guesses.key(given.clientID, user.CallerOf(ctx).Address)
 	if wait := s.guesses.refused(key); wait > 0 {
-		return nil, errTooManyFailures.After(wait)
+		return errTooManyFailures.After(wait)
 	}
-	c, err := s.verify(r, given)
+	var err error = errInvalidClient
+	if c == nil || given.method == c.TokenEndpointAuthMethod {
+		err = s.clients.CheckSecret(ctx, c, given.secret)
+	}
 	if errors.Is(err, errInvalidClient) {
-		s.countFailure(ctx, given.clientID, key)
+		s.countFailure(ctx, c, key)
 	}
-	return c, err
+	return err
 }
 
 // countFailure never fails the request: that has been refused already.
-func (s *Server) countFailure(ctx context.Context, clientID, key string) {
+func (s *Server) countFailure(ctx context.Context, c *client.Client, key string) {
 	tooMany, err := s.guesses.failed(ctx, key)
 	switch {
 	case err != nil:
 		s.log.WarnContext(ctx, "a failed client authentication was not counted", s.requestID(ctx), slog.Any("error", err))
 	case tooMany:
-		s.log.WarnContext(ctx, "too many failed client authentications", s.requestID(ctx), slog.String("client_id", clientID))
+		s.log.WarnContext(ctx, "too many failed client authentications", s.requestID(ctx), clientID(c))
 	}
 }
 
-// verify costs an unknown client as much as a wrong secret.
-func (s *Server) verify(r *http.Request, given credentials) (*client.Client, error) {
-	ctx := r.Context()
-	c, err := s.clients.Get(ctx, given.clientID)
-	switch {
-	case errors.Is(err, db.ErrNotFound):
-		if given.method != client.AuthNone {
-			_ = s.clients.CheckSecret(ctx, nil, given.secret)
-		}
-		return nil, errInvalidClient
-	case err != nil:
-		return nil, err
-	case given.method != c.TokenEndpointAuthMethod:
-		return nil, errInvalidClient
-	case given.method == client.AuthNone:
-		return c, nil
+// logRefused notes a client that could not prove who it is. Being throttled is
+// noted once, when it begins, and an outage where it is told.
+func (s *Server) logRefused(ctx context.Context, c *client.Client, err error) {
+	if errors.Is(err, errInvalidClient) {
+		s.log.InfoContext(ctx, "client authentication failed", s.requestID(ctx), clientID(c))
 	}
-	return c, s.clients.CheckSecret(ctx, c, given.secret)
+}
+
+// clientID is for the log: only a registered one, since what a stranger sends in
+// its place may be anything, a number or a secret included.
+func clientID(c *client.Client) slog.Attr {
+	if c == nil {
+		return slog.Attr{} // which handlers ignore
+	}
+	return slog.String("client_id", c.ID)
 }
 
 // authenticateConfidential is authenticate for endpoints that a client without
@@ -143,7 +169,9 @@ func (s *Server) verify(r *http.Request, given credentials) (*client.Client, err
 func (s *Server) authenticateConfidential(r *http.Request, p params) (*client.Client, error) {
 	c, err := s.authenticate(r, p)
 	if err == nil && c.Public() {
-		return nil, errInvalidClient.Describe("only confidential clients may call this endpoint")
+		err = errInvalidClient.Describe("only confidential clients may call this endpoint")
+		s.logRefused(r.Context(), c, err)
+		return nil, err
 	}
 	return c, err
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/oauth/client"
@@ -57,6 +58,66 @@ func TestExactlyOneWayOfClientAuthentication(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		case c.fails != "" && (err == nil || fault.From(err).Code != c.fails):
 			t.Errorf("%s: %v, want %s", name, err, c.fails)
+		}
+	}
+}
+
+// A public client has nothing to guess, so nobody can deny it to the others behind an address.
+func TestPublicClientsAreNeverThrottled(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	now := time.Now() // stands still: all of it is within one minute
+	w.server.guesses.now = func() time.Time { return now }
+	refresh := func(clientID string, header ...string) reply {
+		return b.post("/oauth2/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}, "client_id": {clientID}}, header...)
+	}
+	for range maxFailures + 5 {
+		if r := refresh("spa", "Authorization", basic("spa", "x")); r.status != http.StatusUnauthorized {
+			t.Fatalf("a public client with a secret: %d %s", r.status, r.body)
+		}
+		if r := refresh("web"); r.status != http.StatusUnauthorized {
+			t.Fatalf("a confidential client without a secret: %d %s", r.status, r.body)
+		}
+	}
+	if r := refresh("spa"); r.status != http.StatusBadRequest || r.text("error") != "invalid_grant" {
+		t.Errorf("the public client afterwards: %d %s", r.status, r.body)
+	}
+	if r := b.call("/oauth2/token", "machine", url.Values{"grant_type": {"client_credentials"}}); r.status != http.StatusOK {
+		t.Errorf("another client: %d %s", r.status, r.body)
+	}
+	if r := b.call("/oauth2/introspect", "web", url.Values{"token": {"x"}}); r.status != http.StatusOK {
+		t.Errorf("the confidential client afterwards: %d %s", r.status, r.body)
+	}
+	// A stranger is refused as a client with a secret is, so that both look alike.
+	for range maxFailures {
+		refresh("nobody", "Authorization", basic("nobody", "x"))
+	}
+	if r := refresh("nobody", "Authorization", basic("nobody", "x")); r.status != http.StatusTooManyRequests {
+		t.Errorf("an unknown client: %d %s", r.status, r.body)
+	}
+}
+
+func TestFailedClientAuthenticationIsLoggedOnce(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	const odd = "13800138000-nobody"
+	for name, c := range map[string]struct {
+		path, header, client string
+	}{
+		"wrong secret":       {"/oauth2/token", basic("web", "wrong-secret"), " client_id=web"},
+		"wrong method":       {"/oauth2/token", basic("web2", "wrong-secret"), " client_id=web2"},
+		"public with secret": {"/oauth2/revoke", basic("spa", "wrong-secret"), " client_id=spa"},
+		"unknown":            {"/oauth2/token", basic(odd, "wrong-secret"), ""},
+		"no Basic":           {"/oauth2/token", "Bearer wrong-secret", ""},
+	} {
+		before := len(w.log.String())
+		b.post(c.path, url.Values{"grant_type": {"client_credentials"}, "token": {"x"}}, "Authorization", c.header)
+		logged := w.log.String()[before:]
+		if strings.Count(logged, "\n") != 1 || !strings.Contains(logged, `level=INFO msg="client authentication failed" request_id=request-of-the-tests`+c.client+"\n") {
+			t.Errorf("%s: logged %q", name, logged)
+		}
+		if strings.Contains(logged, "wrong-secret") || strings.Contains(logged, odd) {
+			t.Errorf("%s: logged what a stranger sent: %q", name, logged)
 		}
 	}
 }

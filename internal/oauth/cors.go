@@ -10,8 +10,10 @@ import (
 
 // Browsers may read what the public documents say from anywhere. The answers
 // of the token, userinfo and revocation endpoints are readable only by origins
-// that a client registered a redirect URI on. No answer ever allows credentials, so no
-// cookie of ours works from another origin.
+// that a client registered a redirect URI on. Errors that come before the client is
+// known may be read from anywhere: they tell of nobody, and without them an app in a
+// browser could not tell an expired token from a network that is down. No answer ever
+// allows credentials, so no cookie of ours works from another origin.
 
 // preflight answers OPTIONS. Which client will call is not known yet, so the
 // answer depends on nothing; the real answer decides who may read it.
@@ -30,15 +32,26 @@ func preflight(methods string) http.HandlerFunc {
 	}
 }
 
-// share lets the request's origin read the answer if it is one of the client's.
-// Every answer of such an endpoint varies by origin, so the handlers say that first.
+// shareErrors lets every origin read the answer, until share knows better. Every
+// answer of such an endpoint varies by origin.
+func shareErrors(w http.ResponseWriter) {
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
+}
+
+// share lets the request's origin alone read the answer if it is one of the
+// client's, and nobody if it is not.
 func share(w http.ResponseWriter, r *http.Request, c *client.Client) {
+	h := w.Header()
 	origin := r.Header.Get("Origin")
 	if origin == "" || !ownsOrigin(c, origin) {
+		h.Del("Access-Control-Allow-Origin")
+		h.Del("Access-Control-Expose-Headers")
 		return
 	}
-	w.Header().Set("Access-Control-Allow-Origin", origin)
-	w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
+	h.Set("Access-Control-Allow-Origin", origin)
 }
 
 // ownsOrigin compares serialised origins (RFC 6454 section 6.2). "null" is nobody's.

@@ -34,6 +34,29 @@ func TestOnlyOriginsOfTheClientReadItsAnswers(t *testing.T) {
 	}
 }
 
+// Before the client is known there is nothing to hide, and an app in a browser has to
+// see that its token expired.
+func TestErrorsWithoutAClientAreReadableFromAnywhere(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	origin := []string{"Origin", "https://spa.example"}
+	for name, r := range map[string]reply{
+		"userinfo, no token":     b.get("/oauth2/userinfo", origin...),
+		"userinfo, bad token":    b.get("/oauth2/userinfo", append(origin, "Authorization", "Bearer x")...),
+		"userinfo, token in URL": b.get("/oauth2/userinfo?access_token=x", origin...),
+		"token, nobody":          b.post("/oauth2/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {"nobody"}}, origin...),
+		"token, wrong secret":    b.post("/oauth2/token", url.Values{}, append(origin, "Authorization", basic("web", "x"))...),
+		"token, no form":         b.do(http.MethodPost, "/oauth2/token", "{}", append(origin, "Content-Type", "application/json")...),
+		"revoke, nobody":         b.post("/oauth2/revoke", url.Values{"token": {"x"}, "client_id": {"nobody"}}, origin...),
+	} {
+		h := r.header
+		if r.status < 400 || h.Get("Access-Control-Allow-Origin") != "*" || h.Get("Access-Control-Expose-Headers") != "WWW-Authenticate, Retry-After" ||
+			h.Get("Access-Control-Allow-Credentials") != "" || h.Get("Vary") == "" {
+			t.Errorf("%s: %d %v", name, r.status, h)
+		}
+	}
+}
+
 func TestPreflight(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser(t)

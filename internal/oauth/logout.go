@@ -67,12 +67,16 @@ func (s *Server) endSession(w http.ResponseWriter, r *http.Request) {
 
 // readLogout validates. Without a client whose URI it is there is no redirect,
 // whatever the request says (section 3).
+//
+// A hint that is no ID token of ours may be forged, or so old that its key is
+// forgotten. The person wants to sign out all the same and is asked; but nothing
+// that came with it is believed, so that nobody is redirected.
 func (s *Server) readLogout(ctx context.Context, p params) (*logoutRequest, error) {
 	q := &logoutRequest{ClientID: p.get("client_id"), UILocales: parseLocales(p.get("ui_locales"))}
 	if raw := p.get("id_token_hint"); raw != "" {
 		hint, err := s.engine.IDTokenHint(raw)
 		if err != nil || len(hint.Audience) == 0 {
-			return nil, errInvalidRequest.Describe("id_token_hint is not an ID token of this issuer").Because(err)
+			return &logoutRequest{UILocales: q.UILocales}, nil //nolint:nilerr // as if there were no hint
 		}
 		if q.ClientID == "" {
 			q.ClientID = hint.Audience[0]

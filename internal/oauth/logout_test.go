@@ -104,19 +104,15 @@ func TestEverythingElseAsks(t *testing.T) {
 		}
 	}
 	for name, args := range map[string][]string{
-		"unknown client":             {"client_id", "nobody"},
-		"unregistered URI":           {"id_token_hint", mine, "post_logout_redirect_uri", "https://evil.example/"},
-		"URI with a query added":     {"id_token_hint", mine, "post_logout_redirect_uri", "https://rp.example/bye?evil=1"},
-		"URI of another client":      {"id_token_hint", mine, "post_logout_redirect_uri", "https://rp2.example/bye"},
-		"redirect URI":               {"id_token_hint", mine, "post_logout_redirect_uri", "https://rp.example/cb"},
-		"hint of another client":     {"id_token_hint", mine, "client_id", "web2", "post_logout_redirect_uri", "https://rp2.example/bye"},
-		"hint with foreign ending":   {"id_token_hint", mine[:strings.LastIndex(mine, ".")] + theirs[strings.LastIndex(theirs, "."):], "post_logout_redirect_uri", "https://rp.example/bye"},
-		"hint without signature":     {"id_token_hint", unsigned(mine), "post_logout_redirect_uri", "https://rp.example/bye"},
-		"access token as hint":       {"id_token_hint", b.tokens(webRequest("prompt", "login")).text("access_token")},
-		"state with a control":       {"client_id", "web", "post_logout_redirect_uri", "https://rp.example/bye", "state", "a\nb"},
-		"state too long":             {"client_id", "web", "post_logout_redirect_uri", "https://rp.example/bye", "state", strings.Repeat("x", maxState+1)},
-		"redirect to a script":       {"client_id", "web", "post_logout_redirect_uri", "javascript:alert(1)"},
-		"malformed hint, no session": {"id_token_hint", "x"},
+		"unknown client":         {"client_id", "nobody"},
+		"unregistered URI":       {"id_token_hint", mine, "post_logout_redirect_uri", "https://evil.example/"},
+		"URI with a query added": {"id_token_hint", mine, "post_logout_redirect_uri", "https://rp.example/bye?evil=1"},
+		"URI of another client":  {"id_token_hint", mine, "post_logout_redirect_uri", "https://rp2.example/bye"},
+		"redirect URI":           {"id_token_hint", mine, "post_logout_redirect_uri", "https://rp.example/cb"},
+		"hint of another client": {"id_token_hint", mine, "client_id", "web2", "post_logout_redirect_uri", "https://rp2.example/bye"},
+		"state with a control":   {"client_id", "web", "post_logout_redirect_uri", "https://rp.example/bye", "state", "a\nb"},
+		"state too long":         {"client_id", "web", "post_logout_redirect_uri", "https://rp.example/bye", "state", strings.Repeat("x", maxState+1)},
+		"redirect to a script":   {"client_id", "web", "post_logout_redirect_uri", "javascript:alert(1)"},
 	} {
 		r := b.endSession(args...)
 		if r.wantPage(http.StatusBadRequest, "page-error"); !b.isSignedIn() {
@@ -126,6 +122,32 @@ func TestEverythingElseAsks(t *testing.T) {
 	b.get("/oauth2/logout?client_id=web&client_id=web").wantPage(http.StatusBadRequest, "page-error")
 	if r := b.do(http.MethodDelete, "/oauth2/logout", ""); r.status != http.StatusMethodNotAllowed {
 		t.Errorf("DELETE: %d", r.status)
+	}
+}
+
+// A hint that does not verify is like none, except that the rest of the request is not
+// believed either: the person can sign out, and is not redirected.
+func TestAnUnverifiableHintAsksAndNeverRedirects(t *testing.T) {
+	w := newWorld(t)
+	b, other := w.browser(t), w.browser(t)
+	mine, theirs := b.tokens(webRequest()), other.tokens(webRequest()).text("id_token")
+	token := mine.text("id_token")
+	for name, hint := range map[string]string{
+		"foreign ending": token[:strings.LastIndex(token, ".")] + theirs[strings.LastIndex(theirs, "."):],
+		"no signature":   unsigned(token),
+		"access token":   mine.text("access_token"),
+		"garbage":        "x",
+	} {
+		args := []string{"id_token_hint", hint, "client_id", "web", "post_logout_redirect_uri", "https://rp.example/bye", "state", "s"}
+		page := b.endSession(args...)
+		if page.wantPage(http.StatusOK, "page-logout"); !b.isSignedIn() {
+			t.Fatalf("%s: signed out without asking", name)
+		}
+		if to := b.confirm(page, "yes").location(); to.String() != "/logout" || b.isSignedIn() {
+			t.Fatalf("%s: confirmed: went to %s", name, to)
+		}
+		b.endSession(args...).wantPage(http.StatusOK, "page-signed-out")
+		b.tokens(webRequest())
 	}
 }
 
@@ -193,7 +215,9 @@ func TestPostedLogout(t *testing.T) {
 	if to := b.get(to.String()).location(); to.String() != "https://rp.example/bye?state=x" || b.isSignedIn() {
 		t.Fatalf("went to %s", to)
 	}
-	b.post("/oauth2/logout", url.Values{"id_token_hint": {"x"}}).wantPage(http.StatusBadRequest, "page-error")
+	b.tokens(webRequest())
+	to = b.post("/oauth2/logout", url.Values{"id_token_hint": {"x"}, "client_id": {"web"}, "post_logout_redirect_uri": {"https://rp.example/bye"}}).location()
+	b.get(to.String()).wantPage(http.StatusOK, "page-logout")
 }
 
 func TestHintOfADeletedClientStillIdentifies(t *testing.T) {

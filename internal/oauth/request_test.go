@@ -155,7 +155,7 @@ func FuzzAuthorizeRequest(f *testing.F) {
 		if q.RedirectURI != "https://rp.example/cb" || q.target == nil {
 			t.Fatalf("redirect to %q", q.RedirectURI)
 		}
-		err = q.read(p, noHint)
+		err = q.read(p, "https://id.example", noHint)
 		if to, parseErr := url.Parse(answerURL(q.RedirectURI, q.Mode, []field{{"state", q.State}})); parseErr != nil || to.Host != "rp.example" || to.Path != "/cb" {
 			t.Fatalf("an answer would go to %v", to)
 		}

@@ -14,7 +14,7 @@ import (
 // unknown, over or somebody else's gets the same 200: there is nothing to do,
 // and nothing to be learnt.
 func (s *Server) revoke(w http.ResponseWriter, r *http.Request) {
-	w.Header().Add("Vary", "Origin")
+	shareErrors(w)
 	p, err := formParams(w, r, maxFormBytes)
 	if err != nil {
 		s.writeOAuthError(w, r, err)

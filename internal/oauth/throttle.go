@@ -23,7 +23,8 @@ const (
 
 var errTooManyFailures = fault.New(http.StatusTooManyRequests, "rate_limited", "too many failed attempts to authenticate this client")
 
-// throttle slows down the guessing of client secrets. Failures are counted in
+// throttle slows down the guessing of client secrets; clients without one do not
+// come here. Failures are counted in
 // the shared store; whoever went too far is remembered here until the minute ends, so
 // that refusing costs no round trip. A restart forgets that, the count does not.
 type throttle struct {

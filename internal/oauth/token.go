@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/oauth/client"
@@ -26,7 +25,7 @@ func amrSMS() []string { return []string{"sms", "otp"} }
 
 // token is the token endpoint (RFC 6749 section 3.2).
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
-	w.Header().Add("Vary", "Origin")
+	shareErrors(w)
 	p, err := formParams(w, r, maxFormBytes)
 	if err != nil {
 		s.writeOAuthError(w, r, err)
@@ -75,7 +74,9 @@ func nativeBinding(clientID, key string) []byte {
 func (s *Server) codeCheck(r *http.Request) engine.CodeCheck {
 	agent := r.UserAgent()
 	return func(ctx context.Context, c *client.Client, challengeID, code string) (engine.Person, error) {
-		proof, err := s.sms.Check(ctx, parseNativeChallenge(challengeID).ref(c.ID), code)
+		ref := parseNativeChallenge(challengeID).ref(c.ID)
+		ref.Address = user.CallerOf(ctx).Address
+		proof, err := s.sms.Check(ctx, ref, code)
 		if err != nil {
 			return engine.Person{}, asInvalidCode(err)
 		}
@@ -90,7 +91,7 @@ func (s *Server) codeCheck(r *http.Request) engine.CodeCheck {
 		if err != nil {
 			return engine.Person{}, asInvalidCode(err)
 		}
-		return engine.Person{UserID: in.User.ID, AuthTime: time.Now(), AMR: amrSMS(), ACR: acrSMS, Created: in.Created}, nil
+		return engine.Person{UserID: in.User.ID, AuthTime: in.AuthTime, AMR: amrSMS(), ACR: acrSMS, Created: in.Created}, nil
 	}
 }
 

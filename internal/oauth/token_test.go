@@ -146,6 +146,7 @@ func TestMalformedTokenRequests(t *testing.T) {
 		"public client with secret":  {"POST", "", form, "grant_type=refresh_token&refresh_token=x&client_id=spa&client_secret=x", "", 401, "invalid_client"},
 		"bearer":                     {"POST", "", form, "grant_type=client_credentials", "Bearer x", 401, "invalid_client"},
 		"refresh token of nobody":    {"POST", "", form, "grant_type=refresh_token&refresh_token=rt.x.1.y&client_id=spa", "", 400, "invalid_grant"},
+		"resource of others":         {"POST", "", form, "grant_type=client_credentials&resource=https://api.example", basic("machine", secret), 400, "invalid_target"},
 		"refresh token missing":      {"POST", "", form, "grant_type=refresh_token&client_id=spa", "", 400, "invalid_request"},
 	} {
 		t.Run(name, func(t *testing.T) {

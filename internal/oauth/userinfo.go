@@ -19,7 +19,7 @@ var (
 // userinfo is OpenID Connect Core section 5.3. The answer holds sub and the
 // claims of the token's scopes.
 func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
-	w.Header().Add("Vary", "Origin")
+	shareErrors(w)
 	raw, err := bearerToken(w, r)
 	if err != nil {
 		s.bearerError(w, r, err)

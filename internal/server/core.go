@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/dialtone-id/dialtone/internal/audit"
 	"github.com/dialtone-id/dialtone/internal/config"
@@ -57,6 +58,7 @@ func OpenCore(ctx context.Context, c config.Config, log *slog.Logger) (_ *Core, 
 	trail := audit.New(d)
 	ring, err := signing.OpenRing(ctx, d, vault, trail, signing.Policy{
 		Every: c.Keys.RotateEvery, Publish: c.Keys.Publish, Keep: c.Keys.Keep,
+		Remember: max(c.Keys.Keep, c.Sessions.Absolute+24*time.Hour),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the key ring: %w", err)

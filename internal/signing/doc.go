@@ -17,8 +17,12 @@
 // algorithm has one key that signs (active), one that is published ahead of its
 // turn (next) and some that only verify (retired).
 //
-//	       Publish at least        Every             Keep
-//	next -------------------> active ----> retired -------> deleted
+//	       Publish at least        Every             Keep             Remember
+//	next -------------------> active ----> retired -------> hints only --------> deleted
+//
+// Both last ones count from the retirement. While it is for hints only, a key is not
+// published any more and verifies nothing but old ID tokens that say whom somebody
+// means.
 //
 // The database decides every step by a conditional write, so any number of
 // replicas may run the same schedule; see rotate.go.

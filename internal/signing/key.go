@@ -40,7 +40,7 @@ func joseAlgorithms() []jose.SignatureAlgorithm {
 const (
 	Next    = "next"    // published, does not sign yet
 	Active  = "active"  // signs
-	Retired = "retired" // verifies only
+	Retired = "retired" // verifies only, in the end nothing but hints
 )
 
 // Key describes a key of the ring. Times are zero for what has not happened.

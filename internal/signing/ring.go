@@ -19,16 +19,24 @@ import (
 
 // Policy says when keys rotate. Zero fields take the default.
 type Policy struct {
-	Every   time.Duration // how long a key signs (default 90 days)
-	Publish time.Duration // how long a key is in the JWKS before it signs (default 1 h; longer than the JWKS may be cached)
-	Keep    time.Duration // how long a retired key verifies (default 24 h; longer than the longest token life by some seconds)
+	Every    time.Duration // how long a key signs (default 90 days)
+	Publish  time.Duration // how long a key is in the JWKS before it signs (default 1 h; longer than the JWKS may be cached)
+	Keep     time.Duration // how long a retired key verifies and is in the JWKS (default 24 h; longer than the longest token life by some seconds)
+	Remember time.Duration // how long hints under a retired key are read (default 31 days; at least Keep, and longer than a session lives)
 }
+
+// defaultRemember outlives the browser sessions, so that an app can end one with
+// the ID token that it got when the session began.
+const defaultRemember = 31 * 24 * time.Hour
 
 func (p Policy) withDefaults() (Policy, error) {
 	for _, d := range []struct {
 		value *time.Duration
 		def   time.Duration
-	}{{&p.Every, 90 * 24 * time.Hour}, {&p.Publish, time.Hour}, {&p.Keep, 24 * time.Hour}} {
+	}{
+		{&p.Every, 90 * 24 * time.Hour}, {&p.Publish, time.Hour}, {&p.Keep, 24 * time.Hour},
+		{&p.Remember, max(defaultRemember, p.Keep)},
+	} {
 		if *d.value < 0 {
 			return p, errors.New("key rotation policy: a duration is negative")
 		}
@@ -38,6 +46,9 @@ func (p Policy) withDefaults() (Policy, error) {
 	}
 	if p.Every <= p.Publish {
 		return p, errors.New("key rotation policy: a key must sign for longer than the next one is published ahead")
+	}
+	if p.Remember < p.Keep {
+		return p, errors.New("key rotation policy: a retired key must be remembered for as long as it verifies")
 	}
 	return p, nil
 }
@@ -57,11 +68,13 @@ type Ring struct {
 
 // keySet is what the ring knew at one moment. It never changes.
 type keySet struct {
+	keys   []*ringKey // ordered by algorithm and age
 	byID   map[string]*ringKey
 	active map[Algorithm]*ringKey
 	next   map[Algorithm]*ringKey
 	jwks   []byte
 	etag   string
+	until  time.Time // when the next retired key leaves the JWKS, zero if none is in it
 }
 
 // OpenRing reads the keys. At the first start it creates the active key of
@@ -103,11 +116,20 @@ func (r *Ring) Reload(ctx context.Context) error {
 	return r.load(ctx)
 }
 
-// JWKS is the prepared RFC 7517 document with the public part of every next,
-// active and retired key, and its strong ETag, quotes included. It may be
-// cached for somewhat less than Policy.Publish. The caller must not change body.
+// JWKS is the prepared RFC 7517 document with the public part of every key that
+// signs, will sign, or retired no longer than Policy.Keep ago, and its strong ETag,
+// quotes included. It may be cached for somewhat less than Policy.Publish. The
+// caller must not change body.
 func (r *Ring) JWKS() (body []byte, etag string) {
-	set := r.keys.Load()
+	set, now := r.keys.Load(), time.Now()
+	if !set.until.IsZero() && !now.Before(set.until) {
+		// A key's time is over, which is no change of the database. If somebody
+		// stores another set meanwhile, that one is as good or better.
+		if fresh, err := newKeySet(set.keys, r.policy.Keep, now); err == nil {
+			r.keys.CompareAndSwap(set, fresh)
+			set = fresh
+		}
+	}
 	return set.jwks, set.etag
 }
 
@@ -130,9 +152,10 @@ func (r *Ring) Sign(alg Algorithm, typ string, payload []byte) (string, error) {
 }
 
 // newKeySet sorts keys, which come ordered by algorithm and age, and prepares
-// the JWKS.
-func newKeySet(keys []*ringKey) (*keySet, error) {
+// the JWKS as of now.
+func newKeySet(keys []*ringKey, keep time.Duration, now time.Time) (*keySet, error) {
 	set := &keySet{
+		keys:   keys,
 		byID:   make(map[string]*ringKey, len(keys)),
 		active: make(map[Algorithm]*ringKey),
 		next:   make(map[Algorithm]*ringKey),
@@ -145,6 +168,14 @@ func newKeySet(keys []*ringKey) (*keySet, error) {
 			set.active[k.Algorithm] = k
 		case Next:
 			set.next[k.Algorithm] = k
+		case Retired:
+			end := k.RetiredAt.Add(keep)
+			if !now.Before(end) {
+				continue
+			}
+			if set.until.IsZero() || end.Before(set.until) {
+				set.until = end
+			}
 		}
 		public.Keys = append(public.Keys, k.jwk())
 	}

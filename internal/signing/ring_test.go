@@ -312,12 +312,15 @@ func TestPolicyIsChecked(t *testing.T) {
 	v := openVault(t, d, signing.GenerateMaster())
 	for name, p := range map[string]signing.Policy{
 		"negative":                   {Keep: -time.Hour},
+		"remembered too briefly":     {Keep: 2 * time.Hour, Remember: time.Hour},
 		"published longer than used": {Every: time.Hour, Publish: time.Hour},
 	} {
 		if _, err := signing.OpenRing(t.Context(), d, v, audit.New(d), p); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
+	// A long Keep needs no Remember to go with it.
+	openRing(t, d, v, signing.Policy{Keep: 1000 * time.Hour})
 }
 
 func TestKeysFollowTheMasterSecret(t *testing.T) {

@@ -86,9 +86,9 @@ func (p Policy) plan(set *keySet, now time.Time) (due []step, wake time.Time) {
 			at(p.rotation(active, next), step{(*Ring).rotateDue, alg})
 		}
 	}
-	for _, k := range set.byID {
+	for _, k := range set.keys {
 		if k.State == Retired {
-			at(k.RetiredAt.Add(p.Keep), step{(*Ring).deleteRetired, k.Algorithm})
+			at(k.RetiredAt.Add(p.Remember), step{(*Ring).deleteRetired, k.Algorithm})
 		}
 	}
 	return due, wake
@@ -244,14 +244,14 @@ func lost(err error) error {
 	return err
 }
 
-// deleteRetired deletes the keys of alg that nothing verifies with any more.
+// deleteRetired deletes the keys of alg under which not even hints are read any more.
 func (r *Ring) deleteRetired(ctx context.Context, alg Algorithm) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	err := r.db.Tx(ctx, func(ctx context.Context) error {
 		n, err := r.db.Exec(ctx, `
 			DELETE FROM signing_keys WHERE alg = $1 AND state = 'retired' AND retired_at <= $2`,
-			string(alg), db.Micros(time.Now().Add(-r.policy.Keep)))
+			string(alg), db.Micros(time.Now().Add(-r.policy.Remember)))
 		if err != nil || n == 0 {
 			return err
 		}

@@ -20,7 +20,7 @@ import (
 const day = 24 * time.Hour
 
 // shortly is a schedule that a test can live through.
-var shortly = signing.Policy{Every: 3 * day, Publish: time.Hour, Keep: day}
+var shortly = signing.Policy{Every: 3 * day, Publish: time.Hour, Keep: day, Remember: 2 * day}
 
 // lag is how late a replica notices what another one changed; far later than
 // in a server, to show that nothing depends on it.
@@ -93,7 +93,7 @@ func TestReplicasRotateOnceOnSchedule(t *testing.T) {
 	})
 }
 
-func TestRetiredKeysAreDeletedAfterKeep(t *testing.T) {
+func TestRetiredKeysAreDeletedInTwoSteps(t *testing.T) {
 	bubble(t, 2, shortly, func(t *testing.T, d *db.DB, rings []*signing.Ring) {
 		time.Sleep(2 * time.Hour) // published by now
 		token := sign(t, rings[0], signing.ES256)
@@ -113,6 +113,15 @@ func TestRetiredKeysAreDeletedAfterKeep(t *testing.T) {
 			if slices.Contains(publishedIDs(t, r), before.KeyID) {
 				t.Errorf("ring %d still publishes the key", i)
 			}
+			if hint, err := r.VerifyHint(token); err != nil || hint.KeyID != before.KeyID {
+				t.Errorf("ring %d refuses a hint after Keep: %v", i, err)
+			}
+		}
+		time.Sleep(day)
+		for i, r := range rings {
+			if _, err := r.VerifyHint(token); !errors.Is(err, signing.ErrInvalidToken) {
+				t.Errorf("ring %d after Remember: %v", i, err)
+			}
 		}
 		if left := keys(t, rings[0], signing.ES256, signing.Retired); len(left) != 0 {
 			t.Errorf("not deleted: %+v", left)
@@ -120,7 +129,7 @@ func TestRetiredKeysAreDeletedAfterKeep(t *testing.T) {
 	})
 }
 
-// A ring that nobody runs or reloads refuses a key when its time is over.
+// A ring that nobody runs or reloads refuses and hides a key when its time is over.
 func TestRetiredKeyIsRefusedWithoutHousekeeping(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := dbtest.Open(t)
@@ -130,12 +139,31 @@ func TestRetiredKeyIsRefusedWithoutHousekeeping(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(day - time.Second)
-		if _, err := r.Verify(token); err != nil {
+		verified, err := r.Verify(token)
+		if err != nil {
 			t.Errorf("within Keep: %v", err)
+		}
+		_, tag := r.JWKS()
+		if !slices.Contains(publishedIDs(t, r), verified.KeyID) {
+			t.Error("within Keep: not published")
 		}
 		time.Sleep(time.Second)
 		if _, err := r.Verify(token); !errors.Is(err, signing.ErrInvalidToken) {
 			t.Errorf("after Keep: %v", err)
+		}
+		if _, later := r.JWKS(); slices.Contains(publishedIDs(t, r), verified.KeyID) || later == tag {
+			t.Errorf("after Keep: published under %s, before %s", later, tag)
+		}
+		if ids := publishedIDs(t, r); len(ids) != len(signing.Algorithms())+1 { // RotateNow made a next key
+			t.Errorf("after Keep: %d keys are published", len(ids))
+		}
+		time.Sleep(day - time.Second)
+		if _, err := r.VerifyHint(token); err != nil {
+			t.Errorf("hint within Remember: %v", err)
+		}
+		time.Sleep(time.Second)
+		if _, err := r.VerifyHint(token); !errors.Is(err, signing.ErrInvalidToken) {
+			t.Errorf("hint after Remember: %v", err)
 		}
 	})
 }

@@ -33,7 +33,7 @@ func (r *Ring) load(ctx context.Context) error {
 		}
 		keys = append(keys, k)
 	}
-	set, err := newKeySet(keys)
+	set, err := newKeySet(keys, r.policy.Keep, time.Now())
 	if err != nil {
 		return err
 	}

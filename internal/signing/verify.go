@@ -31,7 +31,15 @@ type Verified struct {
 // alg, kid and typ alone and every part is in its one canonical encoding (RFC
 // 8725 sections 3.1, 3.2 and 3.10). Whether typ is the expected one and the
 // claims hold is the caller's. It fails with [ErrInvalidToken].
-func (r *Ring) Verify(token string) (Verified, error) {
+func (r *Ring) Verify(token string) (Verified, error) { return r.verify(token, r.policy.Keep) }
+
+// VerifyHint is Verify for what only says whom somebody means, an id_token_hint:
+// it goes on with a key that retired up to Policy.Remember ago, long after tokens
+// under it expired. What it accepts proves nothing about today.
+func (r *Ring) VerifyHint(token string) (Verified, error) { return r.verify(token, r.policy.Remember) }
+
+// verify accepts a retired key for as long as it says.
+func (r *Ring) verify(token string, retired time.Duration) (Verified, error) {
 	if err := checkCompact(token); err != nil {
 		return Verified{}, err
 	}
@@ -53,7 +61,7 @@ func (r *Ring) Verify(token string) (Verified, error) {
 		return Verified{}, refuse("unknown key")
 	case header.Algorithm != string(k.Algorithm):
 		return Verified{}, refuse("the key is for another algorithm")
-	case k.State == Retired && !time.Now().Before(k.RetiredAt.Add(r.policy.Keep)):
+	case k.State == Retired && !time.Now().Before(k.RetiredAt.Add(retired)):
 		return Verified{}, refuse("the key retired too long ago")
 	}
 	payload, err := jws.Verify(k.public)

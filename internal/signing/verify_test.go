@@ -61,6 +61,9 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		"JSON serialization":    `{"protected":"` + parts[0] + `","payload":"` + parts[1] + `","signature":"` + parts[2] + `"}`,
 		"another ring's":        foreignToken(t),
 	} {
+		if _, err := r.VerifyHint(token); !errors.Is(err, signing.ErrInvalidToken) {
+			t.Errorf("%s, as a hint: %v", name, err)
+		}
 		if _, err := r.Verify(token); !errors.Is(err, signing.ErrInvalidToken) {
 			t.Errorf("%s: %v", name, err)
 		} else if token != "" && len(token) < 2000 && strings.Contains(err.Error(), token) {

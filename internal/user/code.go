@@ -29,7 +29,8 @@ func (p *Pages) openCode(r *http.Request) (codePage, error) {
 	if err != nil {
 		return codePage{}, err
 	}
-	ref := sms.Ref{ID: form.Get("challenge"), Purpose: sms.Login, ClientID: f.ClientID, Flow: f.Binding()}
+	ref := sms.Ref{ID: form.Get("challenge"), Purpose: sms.Login, ClientID: f.ClientID, Flow: f.Binding(),
+		Address: CallerOf(r.Context()).Address}
 	return codePage{flow: f, ref: ref, code: form.Get("code")}, nil
 }
 

@@ -1,6 +1,7 @@
 package user
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -187,10 +188,13 @@ type sealedFlow struct {
 // is the long part, and JSON would make it a third longer - and encrypts that
 // with the id authenticated.
 func (fs *Flows) seal(f Flow) (string, error) {
-	head, err := json.Marshal(sealedFlow{f, f.session})
-	if err != nil {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // no browser reads it, and an ampersand would take six bytes
+	if err := encoder.Encode(sealedFlow{f, f.session}); err != nil {
 		return "", fmt.Errorf("encode flow: %w", err)
 	}
+	head := text.Bytes()
 	plain := make([]byte, 0, len(f.secret)+binary.MaxVarintLen32+len(head)+len(f.Request))
 	plain = append(plain, f.secret...)
 	plain = binary.AppendUvarint(plain, uint64(len(head)))

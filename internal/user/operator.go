@@ -29,7 +29,7 @@ func (s *Service) Get(ctx context.Context, id string) (User, error) {
 
 // FindByNumber returns the account of a number.
 func (s *Service) FindByNumber(ctx context.Context, n sms.Number) (User, error) {
-	u, err := s.findByLookup(ctx, n.Index(s.vault))
+	u, _, err := s.findByLookup(ctx, n.Index(s.vault))
 	if err != nil {
 		return User{}, err
 	}
@@ -127,38 +127,39 @@ func (s *Service) Update(ctx context.Context, id string, patch map[string]any) (
 	return u, err
 }
 
-// Disable refuses the account everything and ends its sessions. Grants see the
-// status when they are next used.
+// Disable refuses the account everything and ends its sessions and grants for good.
 func (s *Service) Disable(ctx context.Context, id string) error {
-	return s.setStatus(ctx, id, Disabled, "user.disabled")
-}
-
-// Enable lets a disabled account sign in again; its sessions stay ended.
-func (s *Service) Enable(ctx context.Context, id string) error {
-	return s.setStatus(ctx, id, Active, "user.enabled")
-}
-
-func (s *Service) setStatus(ctx context.Context, id, status, event string) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
-		if err := s.touch(ctx, id, event); err != nil {
+		if err := s.signOut(ctx, id, "user.disabled"); err != nil {
 			return err
 		}
-		if _, err := s.db.Exec(ctx, `UPDATE users SET status = $1 WHERE id = $2`, status, id); err != nil {
-			return fmt.Errorf("set status: %w", err)
-		}
-		if status == Active {
-			return nil
-		}
-		_, err := s.EndSessions(ctx, id, operator)
-		return err
+		return s.setStatus(ctx, id, Disabled)
 	})
 }
 
-// SetPhone gives the account another number, unverified until it signs in with
-// it, and ends its sessions: whoever held the old number must not stay.
+// Enable lets a disabled account sign in again; its sessions and grants stay ended.
+func (s *Service) Enable(ctx context.Context, id string) error {
+	return s.db.Tx(ctx, func(ctx context.Context) error {
+		if err := s.touch(ctx, id, "user.enabled"); err != nil {
+			return err
+		}
+		return s.setStatus(ctx, id, Active)
+	})
+}
+
+func (s *Service) setStatus(ctx context.Context, id, status string) error {
+	if _, err := s.db.Exec(ctx, `UPDATE users SET status = $1 WHERE id = $2`, status, id); err != nil {
+		return fmt.Errorf("set status: %w", err)
+	}
+	return nil
+}
+
+// SetPhone gives the account another number, unverified until it signs in with it,
+// and ends its sessions and grants: whoever held the old number must not stay, nor
+// learn the new one from userinfo.
 func (s *Service) SetPhone(ctx context.Context, id string, n sms.Number) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
-		if err := s.touch(ctx, id, "user.phone_changed"); err != nil {
+		if err := s.signOut(ctx, id, "user.phone_changed"); err != nil {
 			return err
 		}
 		if _, err := s.db.Exec(ctx, `DELETE FROM identifiers WHERE kind = 'phone' AND user_id = $1`, id); err != nil {
@@ -169,8 +170,7 @@ func (s *Service) SetPhone(ctx context.Context, id string, n sms.Number) error {
 			n.Index(s.vault), id, s.seal(n, id)); err != nil {
 			return fmt.Errorf("set number: %w", err)
 		}
-		_, err := s.EndSessions(ctx, id, operator)
-		return err
+		return nil
 	})
 }
 
@@ -208,6 +208,23 @@ func (s *Service) touch(ctx context.Context, id, event string) error {
 		return fmt.Errorf("change user: %w", db.ErrNotFound)
 	}
 	return s.record(ctx, event, operator, id, nil)
+}
+
+// signOut is touch, and ends whatever stands on a sign-in until now. The stamp in
+// grants_after does it: grants and codes, which are not this package's, compare it
+// with the time of their sign-in. It only ever grows, whatever the clocks say; a
+// sign-in that comes later is stamped later, see authTime.
+func (s *Service) signOut(ctx context.Context, id, event string) error {
+	if err := s.touch(ctx, id, event); err != nil {
+		return err
+	}
+	if _, err := s.db.Exec(ctx, `
+		UPDATE users SET grants_after = CASE WHEN grants_after < $1 THEN $1 ELSE grants_after + 1 END WHERE id = $2`,
+		db.Micros(time.Now()), id); err != nil {
+		return fmt.Errorf("end grants: %w", err)
+	}
+	_, err := s.EndSessions(ctx, id, operator)
+	return err
 }
 
 func (s *Service) find(ctx context.Context, id string) (User, error) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -132,6 +134,52 @@ func TestADeletedUserComesBackAsSomebodyElse(t *testing.T) {
 		}
 		if n := h.rows(`SELECT count(*) FROM audit WHERE user_id = $1`, in.User.ID); n != 2 {
 			t.Errorf("%d audit lines of the deleted user, want 2", n)
+		}
+	})
+}
+
+// The clock of the bubble stands still, so all of this is in one microsecond.
+func TestSignInsAreBeforeOrAfterASignOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, dbtest.Open(t))
+		after := func(id string) time.Time {
+			var us int64
+			if err := h.db.QueryRow(t.Context(), `SELECT grants_after FROM users WHERE id = $1`, id).Scan(&us); err != nil {
+				t.Fatal(err)
+			}
+			return db.Time(us)
+		}
+		in := h.signIn(fixture(0))
+		id := in.User.ID
+		if !in.AuthTime.After(after(id)) || !in.AuthTime.Equal(in.Session.AuthTime) {
+			t.Errorf("signed in at %v, session of %v", in.AuthTime, in.Session.AuthTime)
+		}
+		for name, act := range map[string]func() error{
+			"disable": func() error {
+				return errors.Join(h.users.Disable(t.Context(), id), h.users.Enable(t.Context(), id))
+			},
+			"set-phone": func() error { return h.users.SetPhone(t.Context(), id, in.User.Phone) },
+		} {
+			if err := act(); err != nil {
+				t.Fatal(err)
+			}
+			if in.AuthTime.After(after(id)) {
+				t.Errorf("%s: the sign-in before it counts", name)
+			}
+			in = h.signIn(fixture(0))
+			if in.Created || !in.AuthTime.After(after(id)) || !in.AuthTime.Equal(in.Session.AuthTime) {
+				t.Errorf("%s: the sign-in after it does not count", name)
+			}
+			if _, _, err := h.users.SessionOf(with(in.Secret)); err != nil {
+				t.Errorf("%s: the session after it: %v", name, err)
+			}
+		}
+		// A sign-in that another machine committed in between, and nobody ended.
+		if _, err := h.db.Exec(t.Context(), `UPDATE users SET grants_after = $1`, db.Micros(in.AuthTime)); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := h.users.SessionOf(with(in.Secret)); !errors.Is(err, db.ErrNotFound) {
+			t.Errorf("a session of before lives: %v", err)
 		}
 	})
 }

@@ -18,13 +18,15 @@ import (
 )
 
 // How long a browser session lives, unless Lifetimes says else: until it was not
-// used for sessionIdle, and never longer than sessionLife. Use is written down at
-// most every seenEvery, so the idle limit is exact to that.
+// used for sessionIdle, and never longer than sessionLife.
 const (
 	sessionIdle = 7 * 24 * time.Hour
 	sessionLife = 30 * 24 * time.Hour
-	seenEvery   = time.Hour
 )
+
+// seenEvery is how often use is written down at most, so the idle limit is exact
+// to that: an hour, or a tenth of a short limit, lest a session in use runs into it.
+func (s *Service) seenEvery() time.Duration { return min(time.Hour, s.sessionIdle/10) }
 
 const sessionCookie = "dialtone_session"
 
@@ -103,9 +105,9 @@ func (s *Service) replace(ctx context.Context, id string, sess Session, hash []b
 }
 
 // SessionOf returns the live session of the request's cookie and its active
-// user: one SELECT, and once an hour an UPDATE that notes the use. Whatever is
-// wrong - no cookie, two of them, a wrong secret, ended, expired, disabled - is
-// db.ErrNotFound; other errors mean that the question could not be answered.
+// user: one SELECT, and now and then an UPDATE that notes the use. Whatever is
+// wrong - no cookie, two of them, a wrong secret, ended, expired, disabled, signed
+// out of everything since - is db.ErrNotFound; other errors mean that the question could not be answered.
 func (s *Service) SessionOf(r *http.Request) (Session, User, error) {
 	value, ok := s.cookies.read(r, sessionCookie)
 	if !ok {
@@ -129,7 +131,7 @@ func (s *Service) SessionOf(r *http.Request) (Session, User, error) {
 		FROM sessions s
 		JOIN users u ON u.id = s.user_id
 		LEFT JOIN identifiers i ON i.user_id = u.id AND i.kind = 'phone'
-		WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 AND s.seen_at > $3 AND u.status = 'active'`,
+		WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 AND s.seen_at > $3 AND u.status = 'active' AND s.auth_time > u.grants_after`,
 		id, db.Micros(now), db.Micros(now.Add(-s.sessionIdle))).
 		Scan(append(u.columns(), &sess.ID, &sess.UserID, &hash, &authTime, &amr, &sess.ACR,
 			&sess.UserAgent, &sess.IPPrefix, &from, &seen, &until)...)
@@ -146,14 +148,14 @@ func (s *Service) SessionOf(r *http.Request) (Session, User, error) {
 	}
 	sess.AuthTime, sess.AMR = db.Time(authTime), strings.Fields(amr)
 	sess.CreatedAt, sess.SeenAt, sess.ExpiresAt = db.Time(from), db.Time(seen), db.Time(until)
-	if now.Sub(sess.SeenAt) >= seenEvery {
+	if now.Sub(sess.SeenAt) >= s.seenEvery() {
 		s.noteUse(ctx, &sess, now)
 	}
 	return sess, person, nil
 }
 
 // noteUse moves seen_at on. Of several requests at once one writes; a failure
-// costs an hour of the idle limit, not the request.
+// costs some of the idle limit, not the request.
 func (s *Service) noteUse(ctx context.Context, sess *Session, now time.Time) {
 	_, err := s.db.Exec(ctx, `UPDATE sessions SET seen_at = $1 WHERE id = $2 AND seen_at = $3 AND ended_at IS NULL`,
 		db.Micros(now), sess.ID, db.Micros(sess.SeenAt))

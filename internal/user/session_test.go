@@ -159,6 +159,30 @@ func TestSessionsExpire(t *testing.T) {
 	})
 }
 
+// A limit shorter than the hour after which use is otherwise noted.
+func TestAShortIdleLimitDoesNotEndSessionsInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, dbtest.Open(t))
+		Lifetimes(30*time.Minute, 24*time.Hour)(h.users)
+		in := h.signIn(fixture(0))
+		h.quiet()
+		before := h.db.Counters().Writes
+		for range 60 {
+			time.Sleep(2 * time.Minute)
+			if _, _, err := h.users.SessionOf(with(in.Secret)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := h.db.Counters().Writes - before; n != 30 {
+			t.Errorf("use was noted %d times in two hours, want every fourth minute", n)
+		}
+		time.Sleep(30 * time.Minute)
+		if _, _, err := h.users.SessionOf(with(in.Secret)); !errors.Is(err, db.ErrNotFound) {
+			t.Errorf("idle and alive: %v", err)
+		}
+	})
+}
+
 func TestUseIsNotedOnceAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, dbtest.Open(t))
@@ -170,7 +194,7 @@ func TestUseIsNotedOnceAnHour(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if time.Since(s.SeenAt) >= seenEvery {
+			if time.Since(s.SeenAt) >= time.Hour {
 				t.Errorf("seen %v ago", time.Since(s.SeenAt))
 			}
 			seen[s.SeenAt] = true

@@ -32,10 +32,11 @@ type Attempt struct {
 
 // SignedIn is the outcome.
 type SignedIn struct {
-	User    User
-	Session Session // zero unless Attempt.Browser
-	Secret  string  // the session cookie's value, to be set once
-	Created bool
+	User     User
+	AuthTime time.Time // of this sign-in; what is granted on it must carry it
+	Session  Session   // zero unless Attempt.Browser
+	Secret   string    // the session cookie's value, to be set once
+	Created  bool
 }
 
 // SignInBySMS uses the proof up, registers the number if it is new, keeps the
@@ -64,12 +65,11 @@ func (s *Service) SignInBySMS(ctx context.Context, p sms.Proof, a Attempt) (Sign
 
 func (s *Service) signIn(ctx context.Context, p sms.Proof, a Attempt) (in SignedIn, err error) {
 	err = s.db.Tx(ctx, func(ctx context.Context) error {
-		in = SignedIn{} // the transaction may run again
 		now := time.Now()
 		if err := p.Consume(ctx); err != nil {
 			return err
 		}
-		if in.User, in.Created, err = s.findOrRegister(ctx, p.Number, now); err != nil {
+		if in, err = s.findOrRegister(ctx, p.Number, now); err != nil {
 			return err
 		}
 		if in.User.Status != Active {
@@ -79,7 +79,7 @@ func (s *Service) signIn(ctx context.Context, p sms.Proof, a Attempt) (in Signed
 			return err
 		}
 		if a.Browser {
-			if in.Session, in.Secret, err = s.openSession(ctx, in.User.ID, a, now); err != nil {
+			if in.Session, in.Secret, err = s.openSession(ctx, in.User.ID, a, in.AuthTime); err != nil {
 				return err
 			}
 		}
@@ -92,45 +92,52 @@ func (s *Service) signIn(ctx context.Context, p sms.Proof, a Attempt) (in Signed
 	return in, err
 }
 
-// findOrRegister returns the account of a proven number.
-func (s *Service) findOrRegister(ctx context.Context, n sms.Number, now time.Time) (u User, created bool, err error) {
+// findOrRegister returns the account of a proven number and the time of the sign-in.
+func (s *Service) findOrRegister(ctx context.Context, n sms.Number, now time.Time) (SignedIn, error) {
 	lookup := n.Index(s.vault)
-	u, err = s.findByLookup(ctx, lookup)
+	u, after, err := s.findByLookup(ctx, lookup)
 	switch {
 	case isNotFound(err):
 		return s.register(ctx, n, lookup, now)
 	case err != nil:
-		return User{}, false, err
+		return SignedIn{}, err
 	case u.PhoneVerifiedAt.IsZero(): // an operator made the account; now the number is proven
 		if _, err := s.db.Exec(ctx, `UPDATE identifiers SET verified_at = $1 WHERE kind = 'phone' AND lookup = $2`,
 			db.Micros(now), lookup); err != nil {
-			return User{}, false, fmt.Errorf("verify number: %w", err)
+			return SignedIn{}, fmt.Errorf("verify number: %w", err)
 		}
 		u.PhoneVerifiedAt = now
 	}
-	return u, false, nil
+	return SignedIn{User: u, AuthTime: authTime(now, after)}, nil
+}
+
+// authTime is the time of a sign-in: now, and always later than what ended all
+// earlier ones (users.grants_after), be it in the same microsecond or stamped by
+// another machine whose clock is ahead.
+func authTime(now time.Time, after int64) time.Time {
+	return db.Time(max(db.Micros(now), after+1))
 }
 
 // register makes an account for a proven number. The key of identifiers decides
 // between two sign-ins of one new number; the loser takes its row back and
 // continues with the winner's account.
-func (s *Service) register(ctx context.Context, n sms.Number, lookup []byte, now time.Time) (User, bool, error) {
+func (s *Service) register(ctx context.Context, n sms.Number, lookup []byte, now time.Time) (SignedIn, error) {
 	now = db.Time(db.Micros(now))
 	u := User{
 		ID: uuid.NewString(), Status: Active, Phone: n, PhoneVerifiedAt: now, CreatedAt: now, UpdatedAt: now,
 	}
 	won, err := s.insert(ctx, u, lookup)
 	if err != nil {
-		return User{}, false, err
+		return SignedIn{}, err
 	}
 	if won {
-		return u, true, nil
+		return SignedIn{User: u, AuthTime: now, Created: true}, nil
 	}
 	if _, err := s.db.Exec(ctx, `DELETE FROM users WHERE id = $1`, u.ID); err != nil {
-		return User{}, false, fmt.Errorf("take back a second account: %w", err)
+		return SignedIn{}, fmt.Errorf("take back a second account: %w", err)
 	}
-	u, err = s.findByLookup(ctx, lookup)
-	return u, false, err
+	u, after, err := s.findByLookup(ctx, lookup)
+	return SignedIn{User: u, AuthTime: authTime(now, after)}, err
 }
 
 // insert writes an account and its number; false if the number has one already,
@@ -185,16 +192,18 @@ func (s *Service) recordSignIn(ctx context.Context, event string, in SignedIn, a
 	})
 }
 
-func (s *Service) findByLookup(ctx context.Context, lookup []byte) (User, error) {
+// findByLookup returns the account of a number and its users.grants_after.
+func (s *Service) findByLookup(ctx context.Context, lookup []byte) (u User, after int64, err error) {
 	var r row
-	err := s.db.QueryRow(ctx, `
-		SELECT u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at
+	err = s.db.QueryRow(ctx, `
+		SELECT u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at, u.grants_after
 		FROM identifiers i JOIN users u ON u.id = i.user_id
-		WHERE i.kind = 'phone' AND i.lookup = $1`, lookup).Scan(r.columns()...)
+		WHERE i.kind = 'phone' AND i.lookup = $1`, lookup).Scan(append(r.columns(), &after)...)
 	if err != nil {
-		return User{}, fmt.Errorf("find user by number: %w", err)
+		return User{}, 0, fmt.Errorf("find user by number: %w", err)
 	}
-	return s.user(r)
+	u, err = s.user(r)
+	return u, after, err
 }
 
 func verifiedMicros(u User) int64 {

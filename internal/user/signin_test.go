@@ -80,14 +80,13 @@ func TestTheLoserOfARegistrationContinues(t *testing.T) {
 		h := newHouse(t, d)
 		n := number(t, fixture(0))
 		winner := h.signIn(fixture(0)).User
-		var u User
-		var created bool
+		var in SignedIn
 		err := d.Tx(t.Context(), func(ctx context.Context) (err error) {
-			u, created, err = h.users.register(ctx, n, n.Index(h.vault), time.Now())
+			in, err = h.users.register(ctx, n, n.Index(h.vault), time.Now())
 			return err
 		})
-		if err != nil || created || u.ID != winner.ID {
-			t.Fatalf("got %v, created %v, %v", u.ID, created, err)
+		if err != nil || in.Created || in.User.ID != winner.ID || in.AuthTime.IsZero() {
+			t.Fatalf("got %v, created %v at %v, %v", in.User.ID, in.Created, in.AuthTime, err)
 		}
 		if n := h.rows(`SELECT count(*) FROM users`); n != 1 {
 			t.Errorf("%d users, want 1", n)

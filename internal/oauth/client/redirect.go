@@ -15,14 +15,16 @@ var errRedirect = fault.New(http.StatusBadRequest, "invalid_request", "redirect_
 // Redirect answers the redirect URI of an authorize request if the client registered
 // it: the same string, character for character (RFC 9700 section 2.1). The one
 // exception is the port of a registered http loopback URI, which a native app picks
-// at run time (RFC 8252 section 7.3). A request without redirect_uri, raw "", gets
+// at run time (RFC 8252 section 7.3); for other clients it counts like the rest, since
+// on a shared machine another port is another person's program. A request without redirect_uri, raw "", gets
 // the registered one if there is exactly one (RFC 6749 section 3.1.2.3). Anything
 // else is an invalid_request that must never be sent to the URI.
 func (c *Client) Redirect(raw string) (*url.URL, error) {
 	if raw == "" && len(c.RedirectURIs) == 1 {
 		raw = c.RedirectURIs[0]
 	}
-	if !slices.ContainsFunc(c.RedirectURIs, func(registered string) bool { return matches(registered, raw) }) {
+	if !slices.Contains(c.RedirectURIs, raw) &&
+		!(c.onDevice() && slices.ContainsFunc(c.RedirectURIs, func(registered string) bool { return sameButPort(registered, raw) })) {
 		return nil, errRedirect
 	}
 	u, err := url.Parse(raw)
@@ -46,12 +48,14 @@ func (c *Client) PostLogoutRedirect(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// matches compares strings, never parsed URLs: two parsers that disagree about userinfo,
-// escapes or slashes are how redirect checks are usually defeated.
-func matches(registered, presented string) bool {
-	if registered == presented {
-		return true
-	}
+// onDevice says whether the client may run on the person's own machine and listen on a
+// port that it gets there: it says that it is native, or has no secret to keep on a server.
+func (c *Client) onDevice() bool { return c.ApplicationType == "native" || c.Public() }
+
+// sameButPort says whether two http loopback URIs differ in their port at most. It compares
+// strings, never parsed URLs: two parsers that disagree about userinfo, escapes or slashes
+// are how redirect checks are usually defeated.
+func sameButPort(registered, presented string) bool {
 	host, rest, ok := splitLoopback(registered)
 	if !ok {
 		return false

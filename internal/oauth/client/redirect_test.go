@@ -30,7 +30,7 @@ func TestRedirectMatchesCharacterByCharacter(t *testing.T) {
 }
 
 func TestRedirectLetsOnlyTheLoopbackPortDiffer(t *testing.T) {
-	c := &Client{RedirectURIs: []string{"http://127.0.0.1/cb"}}
+	c := &Client{ApplicationType: "native", RedirectURIs: []string{"http://127.0.0.1/cb"}}
 	for _, raw := range []string{"http://127.0.0.1/cb", "http://127.0.0.1:1/cb", "http://127.0.0.1:8080/cb", "http://127.0.0.1:65535/cb"} {
 		if u, err := c.Redirect(raw); err != nil || u.String() != raw {
 			t.Errorf("Redirect(%q) = %v, %v", raw, u, err)
@@ -49,7 +49,7 @@ func TestRedirectLetsOnlyTheLoopbackPortDiffer(t *testing.T) {
 }
 
 func TestRedirectToLocalhostAndIPv6KeepsTheirPortsFree(t *testing.T) {
-	c := &Client{RedirectURIs: []string{"http://localhost:8080/demo/callback", "http://[::1]/cb", "https://localhost/cb"}}
+	c := &Client{TokenEndpointAuthMethod: AuthNone, RedirectURIs: []string{"http://localhost:8080/demo/callback", "http://[::1]/cb", "https://localhost/cb"}}
 	for _, raw := range []string{"http://localhost:9000/demo/callback", "http://localhost/demo/callback", "http://[::1]:9/cb"} {
 		if _, err := c.Redirect(raw); err != nil {
 			t.Errorf("Redirect(%q): %v", raw, err)
@@ -57,6 +57,28 @@ func TestRedirectToLocalhostAndIPv6KeepsTheirPortsFree(t *testing.T) {
 	}
 	for _, raw := range []string{"http://127.0.0.1:9000/demo/callback", "https://localhost:8443/cb", "http://[::1]:9/demo/callback"} {
 		refused(t, c, raw)
+	}
+}
+
+// N-01: only what runs on the person's machine gets its port from there.
+func TestThePortOfAWebApplicationIsExact(t *testing.T) {
+	for name, c := range map[string]struct {
+		client Client
+		free   bool
+	}{
+		"web with a secret":    {Client{ApplicationType: "web", TokenEndpointAuthMethod: AuthClientSecretBasic}, false},
+		"defaults":             {Client{}, false},
+		"native with a secret": {Client{ApplicationType: "native", TokenEndpointAuthMethod: AuthClientSecretPost}, true},
+		"web without a secret": {Client{ApplicationType: "web", TokenEndpointAuthMethod: AuthNone}, true},
+	} {
+		c.client.RedirectURIs = []string{"http://127.0.0.1:8080/cb"}
+		full := c.client.withDefaults()
+		if _, err := full.Redirect("http://127.0.0.1:8080/cb"); err != nil {
+			t.Errorf("%s, as registered: %v", name, err)
+		}
+		if _, err := full.Redirect("http://127.0.0.1:9090/cb"); (err == nil) != c.free {
+			t.Errorf("%s, another port: %v", name, err)
+		}
 	}
 }
 
@@ -100,7 +122,7 @@ func FuzzRedirect(f *testing.F) {
 		f.Add(seed, "http://127.0.0.1:8080/cb")
 	}
 	f.Fuzz(func(t *testing.T, registered, presented string) {
-		c := &Client{RedirectURIs: []string{registered}}
+		c := &Client{ApplicationType: "native", RedirectURIs: []string{registered}}
 		u, err := c.Redirect(presented)
 		if err != nil || presented == "" || presented == registered {
 			return
@@ -127,7 +149,7 @@ func withoutPort(t *testing.T, raw string) string {
 }
 
 func BenchmarkRedirect(b *testing.B) {
-	c := &Client{RedirectURIs: []string{"https://rp.example/cb", "http://127.0.0.1/cb"}}
+	c := &Client{ApplicationType: "native", RedirectURIs: []string{"https://rp.example/cb", "http://127.0.0.1/cb"}}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := c.Redirect("http://127.0.0.1:8080/cb"); err != nil {

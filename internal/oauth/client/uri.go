@@ -111,12 +111,17 @@ func wrongPort(u *url.URL) string {
 
 // checkPages looks at the URIs that pages show to people.
 func checkPages(c *Client) error {
+	sum := len(c.Name) + strings.Count(c.Name, `"`) + strings.Count(c.Name, `\`) // as JSON spells it
 	for _, page := range []struct{ member, uri string }{
 		{"logo_uri", c.LogoURI}, {"client_uri", c.ClientURI}, {"policy_uri", c.PolicyURI}, {"tos_uri", c.TOSURI},
 	} {
 		if err := checkPage(page.member, page.uri); err != nil {
 			return err
 		}
+		sum += len(page.uri)
+	}
+	if sum > maxShown {
+		return errMetadata.Describe("client_name, client_uri, logo_uri, policy_uri and tos_uri must have at most %d bytes together", maxShown)
 	}
 	return nil
 }

@@ -33,6 +33,11 @@ const (
 	maxURIs     = 100
 	maxScope    = 4000 // bytes
 	maxContacts = 20
+
+	// maxShown is for client_name and the URIs of pages together, in bytes. While a person
+	// signs in they travel in one cookie with the request, and browsers cut that at 4 KiB.
+	// It leaves room for a state of 256 bytes and a nonce of 384 under any client_id.
+	maxShown = 1000
 )
 
 // Validate says what is wrong with a client's metadata, first mistake first. Members
@@ -82,11 +87,11 @@ func checkNames(c *Client) error {
 	return nil
 }
 
-// isPlainText refuses control characters and the marks that reverse the direction of text,
+// isPlainText refuses control characters, line separators and the marks that reverse the direction of text,
 // with which a name can pose as another on the consent page.
 func isPlainText(s string, limit int) bool {
 	return len(s) <= limit && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
-		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+		return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 	})
 }
 

@@ -34,6 +34,10 @@ func TestValidateAccepts(t *testing.T) {
 		"pages": func(c *Client) {
 			c.LogoURI, c.PolicyURI = "https://shop.example/logo.png#x", "http://localhost:3000/policy"
 		},
+		"long pages": func(c *Client) {
+			c.Name, c.TOSURI = strings.Repeat("n", maxName), "https://shop.example/"
+			c.PolicyURI = c.TOSURI + strings.Repeat("p", maxShown-maxName-2*len(c.TOSURI))
+		},
 		"max age zero": func(c *Client) { c.DefaultMaxAge = &age },
 		"Chinese name": func(c *Client) { c.Name, c.Contacts = "商店", []string{"ops@shop.example"} },
 	} {
@@ -59,6 +63,7 @@ func TestValidateNamesTheMember(t *testing.T) {
 		"client_name": {
 			func(c *Client) { c.Name = "a\nb" },
 			func(c *Client) { c.Name = "pay\u202epal" },
+			func(c *Client) { c.Name = "pay\u2028pal" },
 			func(c *Client) { c.Name = "\xff" },
 			func(c *Client) { c.Name = strings.Repeat("a", 10<<10) },
 		},
@@ -92,6 +97,13 @@ func TestValidateNamesTheMember(t *testing.T) {
 		"response_modes": {
 			func(c *Client) { c.ResponseModes = []string{} },
 			func(c *Client) { c.ResponseModes = []string{"query.jwt"} },
+		},
+		"client_name, client_uri, logo_uri, policy_uri and tos_uri": {
+			func(c *Client) { c.LogoURI = "https://shop.example/" + strings.Repeat("l", maxShown-20) },
+			func(c *Client) {
+				c.Name, c.ClientURI, c.LogoURI = strings.Repeat("n", 200), "https://shop.example/"+strings.Repeat("c", 200), "https://shop.example/"+strings.Repeat("l", 200)
+				c.PolicyURI, c.TOSURI = "https://shop.example/"+strings.Repeat("p", 300), "https://shop.example/"+strings.Repeat("t", 300)
+			},
 		},
 		"logo_uri":   {func(c *Client) { c.LogoURI = "http://shop.example/logo.png" }, func(c *Client) { c.LogoURI = "javascript:alert(1)" }},
 		"client_uri": {func(c *Client) { c.ClientURI = "//shop.example" }},

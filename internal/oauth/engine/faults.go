@@ -50,7 +50,7 @@ func (w *work) translate(err error) error {
 		return inside(w.failure)
 	case errors.As(err, &own):
 		return own
-	case errors.Is(err, grant.ErrUsed), errors.Is(err, grant.ErrUserInactive):
+	case errors.Is(err, grant.ErrUsed), errors.Is(err, grant.ErrUserInactive), errors.Is(err, grant.ErrSignedOut):
 		return w.refusal.Because(err)
 	case errors.As(err, &theirs) && theirs.CodeField < http.StatusInternalServerError && w.refusal != nil:
 		return w.refusal.Because(err)

@@ -105,10 +105,10 @@ type IDTokenHint struct {
 }
 
 // IDTokenHint reads an id_token_hint (OpenID Connect Core 1.0 section 3.1.2.1): an ID token that this
-// issuer signed, with any key it still keeps, however long ago it expired. Anything else is
+// issuer signed, with any key it still remembers, however long ago it expired. Anything else is
 // invalid_request.
 func (e *Engine) IDTokenHint(raw string) (IDTokenHint, error) {
-	v, err := e.ring.Verify(raw)
+	v, err := e.ring.VerifyHint(raw)
 	if err != nil {
 		return IDTokenHint{}, errInvalidHint.Because(err)
 	}

@@ -230,6 +230,28 @@ func TestAnAccessTokenExpiresAndAHintDoesNot(t *testing.T) {
 	})
 }
 
+// A person may sign out with the ID token of a month ago, whose key retired long since.
+func TestAHintOutlivesTheKeyOfItsSignature(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := dbtest.Open(t)
+		v := openVault(t, d)
+		w := build(t, d, v, openRing(t, d, v))
+		r := w.signIn("web")
+		ok(t, w.ring.RotateNow(t.Context(), signing.RS256))
+		time.Sleep(30 * 24 * time.Hour)
+		if _, err := w.ring.Verify(r.IDToken); err == nil {
+			t.Error("the key still verifies")
+		}
+		hint, err := w.engine.IDTokenHint(r.IDToken)
+		if err != nil || hint.Subject != person {
+			t.Errorf("hint %+v, %v", hint, err)
+		}
+		time.Sleep(2 * 24 * time.Hour)
+		_, err = w.engine.IDTokenHint(r.IDToken)
+		refused(t, err, "invalid_request", r.IDToken)
+	})
+}
+
 // FuzzRefreshToken holds that nothing but the very token opens the grant.
 func FuzzRefreshToken(f *testing.F) {
 	w := newWorld(f, dbtest.Open(f))

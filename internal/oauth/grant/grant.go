@@ -7,7 +7,7 @@
 // generation is what rotates it, once. So the table grows with sign-ins and never
 // with use, and revoking is one write that every token check sees.
 //
-// The package fails with ErrUsed, ErrUserInactive and the errors of package db.
+// The package fails with ErrUsed, ErrUserInactive, ErrSignedOut and the errors of package db.
 package grant
 
 import (
@@ -24,6 +24,9 @@ var (
 	ErrUsed = errors.New("grant exists already")
 	// ErrUserInactive means that the person was disabled or deleted meanwhile.
 	ErrUserInactive = errors.New("user is not active")
+	// ErrSignedOut means that the sign-in behind a code was ended before it was redeemed:
+	// the browser session, or everything that the person had.
+	ErrSignedOut = errors.New("the sign-in was ended")
 )
 
 // Why a grant was revoked; the audit record keeps it. A caller may give another reason,
@@ -64,17 +67,21 @@ func (g *Grant) Offline() bool { return slices.Contains(g.Scope, "offline_access
 type Live struct {
 	Grant
 	UserActive      bool
-	SessionEnded    bool   // the browser session behind it was ended, replaced or has expired; false if there is none
-	UserClaims      string // users.claims JSON
-	PhoneSealed     []byte // identifiers.sealed, nil if none
-	PhoneVerifiedAt int64  // microseconds since 1970
+	GrantsAfter     time.Time // users.grants_after: sign-ins at this time or before count no more
+	SessionEnded    bool      // the browser session behind it was ended, replaced or has expired; false if there is none
+	UserClaims      string    // users.claims JSON
+	PhoneSealed     []byte    // identifiers.sealed, nil if none
+	PhoneVerifiedAt int64     // microseconds since 1970
 	UserUpdatedAt   time.Time
 }
 
-// Stands says whether tokens under the grant are good at a time: it is neither revoked
-// nor expired, its person is active, and its browser session goes on or does not matter.
+// Stands says whether tokens under the grant are good at a time: it is neither revoked nor
+// expired, its person is active and was not signed out of everything since, and its browser
+// session goes on or does not matter. What counts is the time of the sign-in, not of the
+// grant: a code that was made before may be redeemed after.
 func (l *Live) Stands(now time.Time) bool {
-	return l.RevokedAt.IsZero() && now.Before(l.ExpiresAt) && l.UserActive && (l.Offline() || !l.SessionEnded)
+	return l.RevokedAt.IsZero() && now.Before(l.ExpiresAt) && l.UserActive && l.AuthTime.After(l.GrantsAfter) &&
+		(l.Offline() || !l.SessionEnded)
 }
 
 // Store is the tables grants and revoked_tokens.

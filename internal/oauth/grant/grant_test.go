@@ -100,7 +100,7 @@ func TestFindReturnsAllThatTokensDependOn(t *testing.T) {
 			t.Errorf("Find cost %d reads, want 1", cost)
 		}
 		want := grant.Live{
-			Grant: g, UserActive: true, UserClaims: `{"name":"A"}`, PhoneSealed: []byte("sealed"), PhoneVerifiedAt: 42, UserUpdatedAt: db.Time(2),
+			Grant: g, UserActive: true, UserClaims: `{"name":"A"}`, PhoneSealed: []byte("sealed"), PhoneVerifiedAt: 42, UserUpdatedAt: db.Time(2), GrantsAfter: db.Time(0),
 		}
 		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("Find (-want +got)\n%s", diff)
@@ -159,6 +159,69 @@ func TestCreateNeedsAnActivePerson(t *testing.T) {
 		exec(t, d, `UPDATE users SET status = 'disabled' WHERE id = $1`, person)
 		if err := s.Create(t.Context(), fresh("openid")); !errors.Is(err, grant.ErrUserInactive) {
 			t.Errorf("disabled person: %v", err)
+		}
+	})
+}
+
+func TestCreateNeedsTheSession(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, s *grant.Store) {
+		for name, c := range map[string]struct {
+			session func() string
+			want    error
+		}{
+			"live": {func() string { return openSession(t, d, time.Now().Add(time.Hour)) }, nil},
+			"none": {func() string { return "" }, nil},
+			"ended": {func() string {
+				id := openSession(t, d, time.Now().Add(time.Hour))
+				exec(t, d, `UPDATE sessions SET ended_at = 1 WHERE id = $1`, id)
+				return id
+			}, grant.ErrSignedOut},
+			"expired": {func() string { return openSession(t, d, time.Now().Add(-time.Second)) }, grant.ErrSignedOut},
+			"purged":  {db.NewID, grant.ErrSignedOut},
+		} {
+			g := fresh("openid", "offline_access")
+			g.SessionID = c.session()
+			if err := s.Create(t.Context(), g); !errors.Is(err, c.want) {
+				t.Errorf("%s: %v, want %v", name, err, c.want)
+			}
+		}
+	})
+}
+
+// A code that comes twice is a theft also after its person signed out.
+func TestUsedIsToldBeforeSignedOut(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, s *grant.Store) {
+		g := fresh("openid")
+		g.SessionID = openSession(t, d, time.Now().Add(time.Hour))
+		create(t, s, g)
+		exec(t, d, `UPDATE sessions SET ended_at = 1`)
+		if err := s.Create(t.Context(), g); !errors.Is(err, grant.ErrUsed) {
+			t.Errorf("after the session ended: %v", err)
+		}
+		exec(t, d, `UPDATE users SET status = 'disabled'`)
+		if err := s.Create(t.Context(), g); !errors.Is(err, grant.ErrUsed) {
+			t.Errorf("after the person was disabled: %v", err)
+		}
+	})
+}
+
+func TestGrantsOfEarlierSignInsDoNotStand(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, s *grant.Store) {
+		old := create(t, s, fresh("openid", "offline_access"))
+		exec(t, d, `UPDATE users SET grants_after = $1`, db.Micros(old.AuthTime)) // equal counts as before
+		if l := find(t, s, old.ID); l.Stands(time.Now()) || !l.GrantsAfter.Equal(old.AuthTime) {
+			t.Errorf("stands, with grants after %v", l.GrantsAfter)
+		}
+		code := fresh("openid", "offline_access")
+		code.AuthTime = old.AuthTime
+		if err := s.Create(t.Context(), code); !errors.Is(err, grant.ErrSignedOut) {
+			t.Errorf("a code of before: %v", err)
+		}
+		next := fresh("openid", "offline_access")
+		next.AuthTime = old.AuthTime.Add(time.Microsecond)
+		create(t, s, next)
+		if l := find(t, s, next.ID); !l.Stands(time.Now()) {
+			t.Error("a later sign-in does not count")
 		}
 	})
 }

@@ -87,10 +87,13 @@ func TestASessionTakesItsGrantsAlongButNotOfflineOnes(t *testing.T) {
 
 func TestAnExpiredOrDeletedSessionIsOver(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, s *grant.Store) {
-		for name, id := range map[string]string{"expired": openSession(t, d, time.Now().Add(-time.Second)), "deleted": db.NewID()} {
+		for name, ending := range map[string]string{
+			"expired": `UPDATE sessions SET expires_at = 1 WHERE id = $1`, "deleted": `DELETE FROM sessions WHERE id = $1`,
+		} {
 			g := fresh("openid")
-			g.SessionID = id
+			g.SessionID = openSession(t, d, time.Now().Add(time.Hour))
 			create(t, s, g)
+			exec(t, d, ending, g.SessionID)
 			if l := find(t, s, g.ID); !l.SessionEnded {
 				t.Errorf("the %s session goes on", name)
 			}

@@ -11,16 +11,19 @@ import (
 	"github.com/dialtone-id/dialtone/internal/db"
 )
 
-// Create inserts the grant if its id is new and its user is active: one statement, the
-// compare-and-set of code redemption. ErrUsed if the id exists, ErrUserInactive otherwise.
+// Create inserts the grant if its id is new, its user is active and its sign-in still counts:
+// no later sign-out of everything, and its browser session, if it has one, goes on. One
+// statement, the compare-and-set of code redemption. ErrUsed if the id exists, else
+// ErrUserInactive or ErrSignedOut.
 func (s *Store) Create(ctx context.Context, g Grant) error {
 	n, err := s.db.Exec(ctx, `
 		INSERT INTO grants (id, client_id, user_id, session_id, scope, audience, auth_time, amr, acr,
 			salt, generation, rotated_at, created_at, expires_at)
 		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
-		WHERE EXISTS (SELECT 1 FROM users WHERE id = $3 AND status = 'active')
+		WHERE EXISTS (SELECT 1 FROM users WHERE id = $3 AND status = 'active' AND grants_after < $7)
+			AND ($4 = '' OR EXISTS (SELECT 1 FROM sessions WHERE id = $4 AND user_id = $3 AND ended_at IS NULL AND expires_at > $15))
 		ON CONFLICT (id) DO NOTHING`,
-		columns(g)...)
+		append(columns(g), db.Micros(time.Now()))...)
 	switch {
 	case errors.Is(err, db.ErrConflict): // the user was deleted between the check and the insert
 		return ErrUserInactive
@@ -29,20 +32,25 @@ func (s *Store) Create(ctx context.Context, g Grant) error {
 	case n == 1:
 		return nil
 	}
-	return s.whyNotCreated(ctx, g.ID)
+	return s.whyNotCreated(ctx, g)
 }
 
-// whyNotCreated costs a read that only losers pay.
-func (s *Store) whyNotCreated(ctx context.Context, id string) error {
-	var one int
-	err := s.db.QueryRow(ctx, `SELECT 1 FROM grants WHERE id = $1`, id).Scan(&one)
+// whyNotCreated costs a read that only losers pay. That the grant exists comes first: a code
+// that was used twice is a theft, whatever happened since.
+func (s *Store) whyNotCreated(ctx context.Context, g Grant) error {
+	var grants, users int
+	err := s.db.QueryRow(ctx, `
+		SELECT (SELECT count(*) FROM grants WHERE id = $1), (SELECT count(*) FROM users WHERE id = $2 AND status = 'active')`,
+		g.ID, g.UserID).Scan(&grants, &users)
 	switch {
-	case errors.Is(err, db.ErrNotFound):
-		return ErrUserInactive
 	case err != nil:
 		return fmt.Errorf("read grant: %w", err)
+	case grants > 0:
+		return ErrUsed
+	case users == 0:
+		return ErrUserInactive
 	}
-	return ErrUsed
+	return ErrSignedOut
 }
 
 // columns are the values of a row in the order of the insert statements.
@@ -59,12 +67,12 @@ func (s *Store) Find(ctx context.Context, id string) (Live, error) {
 	var l Live
 	var scope, audience, amr string
 	var authTime, rotated, created, expires int64
-	var revoked, verified, updated, sessionExpires, sessionEnded sql.NullInt64
+	var revoked, verified, updated, after, sessionExpires, sessionEnded sql.NullInt64
 	var status, claims sql.NullString
 	err := s.db.QueryRow(ctx, `
 		SELECT g.id, g.client_id, g.user_id, g.session_id, g.scope, g.audience, g.auth_time, g.amr, g.acr,
 			g.salt, g.generation, g.rotated_at, g.created_at, g.expires_at, g.revoked_at,
-			u.status, u.claims, u.updated_at, i.sealed, i.verified_at, s.expires_at, s.ended_at
+			u.status, u.claims, u.updated_at, u.grants_after, i.sealed, i.verified_at, s.expires_at, s.ended_at
 		FROM grants g
 		LEFT JOIN users u ON u.id = g.user_id
 		LEFT JOIN identifiers i ON i.user_id = g.user_id AND i.kind = 'phone'
@@ -72,7 +80,7 @@ func (s *Store) Find(ctx context.Context, id string) (Live, error) {
 		WHERE g.id = $1`, id).Scan(
 		&l.ID, &l.ClientID, &l.UserID, &l.SessionID, &scope, &audience, &authTime, &amr, &l.ACR,
 		&l.Salt, &l.Generation, &rotated, &created, &expires, &revoked,
-		&status, &claims, &updated, &l.PhoneSealed, &verified, &sessionExpires, &sessionEnded)
+		&status, &claims, &updated, &after, &l.PhoneSealed, &verified, &sessionExpires, &sessionEnded)
 	if err != nil {
 		return Live{}, fmt.Errorf("read grant: %w", err)
 	}
@@ -82,7 +90,7 @@ func (s *Store) Find(ctx context.Context, id string) (Live, error) {
 		l.RevokedAt = db.Time(revoked.Int64)
 	}
 	l.UserActive, l.UserClaims, l.UserUpdatedAt = status.String == "active", claims.String, db.Time(updated.Int64)
-	l.PhoneVerifiedAt = verified.Int64
+	l.PhoneVerifiedAt, l.GrantsAfter = verified.Int64, db.Time(after.Int64)
 	// A session that expired is deleted some time later, so a missing row means the same.
 	over := !sessionExpires.Valid || sessionEnded.Valid || sessionExpires.Int64 <= db.Micros(time.Now())
 	l.SessionEnded = l.SessionID != "" && over
