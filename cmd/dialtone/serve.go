@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"os"
@@ -36,6 +37,7 @@ here, and /demo signs in through the real flow.`,
 			}
 			log := newLog(c, cmd.ErrOrStderr())
 			slog.SetDefault(log)
+			stdlog.SetOutput(io.Discard) // net/http prints there what a peer sent unasked, which may hold a code
 			s, err := server.New(cmd.Context(), c, server.Options{
 				Dev: a.dev, Version: version(), Log: log, Console: cmd.OutOrStdout(),
 			})
