@@ -25,34 +25,35 @@ type Provider struct {
 	TemplateCode    string `yaml:"template_code" env:"TEMPLATE_CODE"`
 	TemplateID      string `yaml:"template_id" env:"TEMPLATE_ID"`
 	Region          string `yaml:"region" env:"REGION"`
+	ParamStyle      string `yaml:"param_style" env:"PARAM_STYLE"` // netease: paramMap or, for accounts from before 2025-11-05, authCode
+
+	// For numbers outside mainland China; without one such a number is another provider's.
+	TemplateCodeInternational string `yaml:"template_code_international" env:"TEMPLATE_CODE_INTERNATIONAL"`
+	TemplateIDInternational   string `yaml:"template_id_international" env:"TEMPLATE_ID_INTERNATIONAL"`
 }
 
 // providerType says which members a type has.
 type providerType struct {
-	name      string
-	available bool // in this version
-	required  []string
-	optional  []string
+	name     string
+	required []string
+	optional []string
 }
 
 func providerTypes() []providerType {
 	return []providerType{
-		{name: "console", available: true},
-		{name: "webhook", available: true, required: []string{"url", "secret"}},
-		{name: "aliyun", required: []string{"access_key_id", "access_key_secret", "sign_name", "template_code"}, optional: []string{"endpoint"}},
-		{name: "tencent", required: []string{"secret_id", "secret_key", "sdk_app_id", "sign_name", "template_id"}, optional: []string{"endpoint", "region"}},
-		{name: "netease", required: []string{"app_key", "app_secret", "template_id"}, optional: []string{"endpoint"}},
+		{name: "console"},
+		{name: "webhook", required: []string{"url", "secret"}},
+		{name: "aliyun", required: []string{"access_key_id", "access_key_secret", "sign_name", "template_code"}, optional: []string{"endpoint", "region", "template_code_international"}},
+		{name: "tencent", required: []string{"secret_id", "secret_key", "sdk_app_id", "sign_name", "template_id"}, optional: []string{"endpoint", "region", "template_id_international"}},
+		{name: "netease", required: []string{"app_key", "app_secret", "template_id"}, optional: []string{"endpoint", "param_style", "template_id_international"}},
 		{name: "yuntongxun", required: []string{"account_sid", "auth_token", "app_id", "template_id"}, optional: []string{"endpoint"}},
 	}
 }
 
-// availableProviders names the types that this version has.
-func availableProviders() []string {
+func providerNames() []string {
 	var names []string
 	for _, t := range providerTypes() {
-		if t.available {
-			names = append(names, t.name)
-		}
+		names = append(names, t.name)
 	}
 	return names
 }

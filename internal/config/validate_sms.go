@@ -45,11 +45,8 @@ func (k *checker) provider(path, name string, p Provider, test bool) {
 	}
 	kind, known := providerTypeOf(p.Type)
 	if !known {
-		k.add(path+".type", "is unknown", or(suggest(p.Type, availableProviders()), "use "+strings.Join(availableProviders(), " or ")))
+		k.add(path+".type", "is unknown", or(suggest(p.Type, providerNames()), "use "+strings.Join(providerNames(), ", ")))
 		return
-	}
-	if !kind.available {
-		k.add(path+".type", p.Type+" is not available in this version", "use "+strings.Join(availableProviders(), " or "))
 	}
 	for _, s := range settings(reflect.ValueOf(&p).Elem(), "", "") {
 		switch set := !s.value.IsZero(); {

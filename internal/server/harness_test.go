@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -77,6 +78,8 @@ type options struct {
 	extra    string // more YAML at the top level
 	limits   string // YAML flow mapping members of sms.limits
 	clients  string // more items of clients
+	vendors  string // more members of sms.providers
+	route    string // the route of CN, "sink" if empty
 }
 
 func start(t *testing.T, m mode) *stack { return startWith(t, m, options{}) }
@@ -149,10 +152,10 @@ shutdown_grace: 15s
 log: {level: debug}
 sms:
   regions: [CN]
-  routes: {CN: [sink]}
+  routes: {CN: [%[12]s]}
   providers:
     sink: {type: webhook, url: %[6]q, secret: %[7]s}
-    console: {type: console}
+    console: {type: console}%[13]s
   test_numbers: {"+8613800138999": "246810"}
   limits: {per_address_numbers_10m: 100000, per_address_hour: 100000, per_address_day: 100000, per_client_hour: 100000, per_client_day: 100000, service_per_second: 100000, service_per_day: 1000000%[8]s}
 clients:
@@ -169,7 +172,7 @@ clients:
      redirect_uris: ["https://legacy.example/cb"], grant_types: [authorization_code]}
   - {client_id: machine, client_secret: %[9]s, token_endpoint_auth_method: client_secret_basic, first_party: true, grant_types: [client_credentials], scope: "read write"}%[11]s
 %[10]s
-`, s.issuer, s.database, redis, dir, masterSecret, s.sink.url, sinkSecret, o.limits, clientSecret, o.extra, o.clients)
+`, s.issuer, s.database, redis, dir, masterSecret, s.sink.url, sinkSecret, o.limits, clientSecret, o.extra, o.clients, cmp.Or(o.route, "sink"), o.vendors)
 }
 
 const (

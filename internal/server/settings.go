@@ -67,8 +67,37 @@ func provider(name string, p config.Provider, console io.Writer) (sms.Provider, 
 		return sms.NewConsole(name, console), nil
 	case "webhook":
 		return sms.NewWebhook(sms.WebhookConfig{Name: name, URL: p.URL, Secret: p.Secret.Reveal()})
+	case "aliyun":
+		return sms.NewAliyun(sms.AliyunConfig{
+			Name: name, Endpoint: p.Endpoint, Region: p.Region, AccessKeyID: p.AccessKeyID, AccessKeySecret: p.AccessKeySecret.Reveal(),
+			SignName: p.SignName, Templates: templates(p.TemplateCode, p.TemplateCodeInternational),
+		})
+	case "tencent":
+		return sms.NewTencent(sms.TencentConfig{
+			Name: name, Endpoint: p.Endpoint, Region: p.Region, SecretID: p.SecretID, SecretKey: p.SecretKey.Reveal(),
+			SDKAppID: p.SDKAppID, SignName: p.SignName, Templates: templates(p.TemplateID, p.TemplateIDInternational),
+		})
+	case "netease":
+		return sms.NewNetEase(sms.NetEaseConfig{
+			Name: name, Endpoint: p.Endpoint, AppKey: p.AppKey, AppSecret: p.AppSecret.Reveal(), ParamStyle: p.ParamStyle,
+			Templates: templates(p.TemplateID, p.TemplateIDInternational),
+		})
+	case "yuntongxun":
+		return sms.NewYuntongxun(sms.YuntongxunConfig{
+			Name: name, Endpoint: p.Endpoint, AccountSID: p.AccountSID, AuthToken: p.AuthToken.Reveal(), AppID: p.AppID,
+			Templates: templates(p.TemplateID, ""),
+		})
 	}
-	return nil, fmt.Errorf("type %q is not available in this version", p.Type)
+	return nil, fmt.Errorf("type %q is unknown", p.Type)
+}
+
+// templates are one for the mainland and one for everywhere else, for all purposes.
+func templates(mainland, international string) map[sms.TemplateUse]sms.VendorTemplate {
+	t := map[sms.TemplateUse]sms.VendorTemplate{{}: {ID: mainland}}
+	if international != "" {
+		t[sms.TemplateUse{International: true}] = sms.VendorTemplate{ID: international}
+	}
+	return t
 }
 
 // openEphemeral keeps short-lived state beside the database: in a second file on
