@@ -183,12 +183,15 @@ func (a *Aliyun) judge(x *exchange, m Message) (string, error) {
 	if failed := x.trouble(a.client); failed != nil {
 		return "", failed
 	}
-	var reply struct{ Code, Message, BizId string }
+	var reply struct {
+		Code, Message string
+		BizID         string `json:"BizId"`
+	}
 	if json.Unmarshal(x.body, &reply) != nil || reply.Code == "" || reply.Code == "OK" && x.status != http.StatusOK {
 		return "", x.unreadable(a.client)
 	}
 	if reply.Code == "OK" {
-		return wireRef(reply.BizId, m), nil
+		return wireRef(reply.BizID, m), nil
 	}
 	failed := refusal(a.client, a.classes, reply.Code)
 	if failed.Class == NumberLimited {

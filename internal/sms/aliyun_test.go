@@ -90,7 +90,7 @@ func TestAliyunIgnoresTheSDKsEnvironment(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1/%zz")
 	t.Setenv("NO_PROXY", "[,(")
 	p, core := aliyunVendor().begin(t, fake.Config{})
-	if failed := judged(t, p, t.Context(), sdkMessage(t, "+8613800138080", 0)); failed != nil || core.Calls() != 1 {
+	if failed := judged(t.Context(), t, p, sdkMessage(t, "+8613800138080", 0)); failed != nil || core.Calls() != 1 {
 		t.Errorf("%v after %d calls", failed, core.Calls())
 	}
 	t.Setenv("DEBUG", "other,sdk")
@@ -101,16 +101,16 @@ func TestAliyunIgnoresTheSDKsEnvironment(t *testing.T) {
 
 func TestAliyunLimits(t *testing.T) {
 	p, core := aliyunVendor().begin(t, fake.Config{})
-	if failed := judged(t, p, t.Context(), sdkMessage(t, "+8613800138080", 0)); failed != nil {
+	if failed := judged(t.Context(), t, p, sdkMessage(t, "+8613800138080", 0)); failed != nil {
 		t.Fatal(failed)
 	}
-	failed := judged(t, p, t.Context(), sdkMessage(t, "+8613800138080", 1))
+	failed := judged(t.Context(), t, p, sdkMessage(t, "+8613800138080", 1))
 	if failed == nil || failed.Class != NumberLimited || failed.RetryAfter != time.Minute {
 		t.Errorf("%+v", failed)
 	}
 	for message, wait := range map[string]time.Duration{"触发小时级流控Permits:5": time.Hour, "触发天级流控Permits:10": 24 * time.Hour, "": 0} {
 		core.Script(fake.Outcome{Code: "isv.BUSINESS_LIMIT_CONTROL", Message: message})
-		if failed := judged(t, p, t.Context(), sdkMessage(t, "+8613800138081", 1)); failed == nil || failed.RetryAfter != wait {
+		if failed := judged(t.Context(), t, p, sdkMessage(t, "+8613800138081", 1)); failed == nil || failed.RetryAfter != wait {
 			t.Errorf("%s: %+v", message, failed)
 		}
 	}

@@ -61,7 +61,7 @@ func TestTencentText(t *testing.T) {
 func TestTencentLimits(t *testing.T) {
 	p, _ := tencentVendor().begin(t, fake.Config{})
 	for i, want := range []string{"", "", "LimitExceeded.PhoneNumberDailyLimit"} {
-		failed := judged(t, p, t.Context(), sdkMessage(t, "+8613800138080", i))
+		failed := judged(t.Context(), t, p, sdkMessage(t, "+8613800138080", i))
 		switch {
 		case want == "" && failed != nil:
 			t.Errorf("message %d: %v", i, failed)
@@ -69,10 +69,10 @@ func TestTencentLimits(t *testing.T) {
 			t.Errorf("message %d: %v", i, failed)
 		}
 	}
-	if failed := judged(t, p, t.Context(), sdkMessage(t, "+8613800138081", 1)); failed != nil {
+	if failed := judged(t.Context(), t, p, sdkMessage(t, "+8613800138081", 1)); failed != nil {
 		t.Errorf("another number: %v", failed)
 	}
-	failed := judged(t, p, t.Context(), sdkMessage(t, "+8613800138081", 1))
+	failed := judged(t.Context(), t, p, sdkMessage(t, "+8613800138081", 1))
 	if failed == nil || failed.Code != "LimitExceeded.PhoneNumberThirtySecondLimit" || failed.RetryAfter != 30*time.Second {
 		t.Errorf("the same text at once: %+v", failed)
 	}
@@ -115,11 +115,11 @@ func TestTencentTemplates(t *testing.T) {
 		t.Fatal(err)
 	}
 	for e164, code := range map[string]string{"+8613800138080": "no_template", "+12025550101": "international"} {
-		if failed := judged(t, p, t.Context(), sdkMessage(t, e164, 0)); failed == nil || failed.Class != Failover || failed.Code != code {
+		if failed := judged(t.Context(), t, p, sdkMessage(t, e164, 0)); failed == nil || failed.Class != Failover || failed.Code != code {
 			t.Errorf("%s: %v", code, failed)
 		}
 	}
-	if failed := judged(t, p, t.Context(), Message{ID: "x", Code: "013579", Purpose: ChangePhone}); failed == nil || failed.Class != BadNumber {
+	if failed := judged(t.Context(), t, p, Message{ID: "x", Code: "013579", Purpose: ChangePhone}); failed == nil || failed.Class != BadNumber {
 		t.Errorf("no number: %v", failed)
 	}
 }

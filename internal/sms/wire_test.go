@@ -70,7 +70,7 @@ func (v sdkVendor) delivers(t *testing.T) {
 }
 
 // judged sends once and returns the failure, nil if there is none.
-func judged(t *testing.T, p Provider, ctx context.Context, m Message) *SendError {
+func judged(ctx context.Context, t *testing.T, p Provider, m Message) *SendError {
 	t.Helper()
 	_, err := p.Send(ctx, m)
 	if err == nil {
@@ -104,14 +104,14 @@ func (v sdkVendor) classes(t *testing.T) {
 			want = class
 		}
 		core.Script(fake.Outcome{Code: code})
-		failed := judged(t, p, t.Context(), sdkMessage(t, "+8613800138080", 0))
+		failed := judged(t.Context(), t, p, sdkMessage(t, "+8613800138080", 0))
 		if failed == nil || failed.Class != want || want == c.Class && failed.Code != code {
 			t.Errorf("%s: %v, want class %s", code, failed, want)
 		}
 	}
 	for _, code := range []string{"013579", "Say13800138080", "isv.013579", "FailedOperation.013579"} {
 		core.Script(fake.Outcome{Code: code})
-		if failed := judged(t, p, t.Context(), sdkMessage(t, "+8613800138080", 0)); failed == nil || failed.Code != "other" {
+		if failed := judged(t.Context(), t, p, sdkMessage(t, "+8613800138080", 0)); failed == nil || failed.Code != "other" {
 			t.Errorf("a made-up code with digits: %v", failed)
 		}
 	}
@@ -125,7 +125,7 @@ func (v sdkVendor) faults(t *testing.T) {
 		p, core := v.begin(t, fake.Config{})
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		core.Script(fake.Outcome{Fault: f})
-		failed := judged(t, p, ctx, sdkMessage(t, "+8613800138080", 0))
+		failed := judged(ctx, t, p, sdkMessage(t, "+8613800138080", 0))
 		cancel()
 		switch {
 		case f == fake.Gzip && failed != nil:
@@ -161,7 +161,7 @@ func (v sdkVendor) unwritten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if failed := judged(t, p, t.Context(), sdkMessage(t, "+8613800138080", 0)); failed == nil || failed.Class != Failover || failed.Code != name {
+		if failed := judged(t.Context(), t, p, sdkMessage(t, "+8613800138080", 0)); failed == nil || failed.Class != Failover || failed.Code != name {
 			t.Errorf("%s: %v, want class F", name, failed)
 		}
 	}
@@ -176,7 +176,7 @@ func (v sdkVendor) redirects(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if failed := judged(t, p, t.Context(), sdkMessage(t, "+8613800138080", 0)); failed == nil || failed.Class != Misconfigured || failed.Code != httpCode(status) {
+		if failed := judged(t.Context(), t, p, sdkMessage(t, "+8613800138080", 0)); failed == nil || failed.Class != Misconfigured || failed.Code != httpCode(status) {
 			t.Errorf("%d: %v, want class C", status, failed)
 		}
 		srv.Close()
@@ -195,7 +195,7 @@ func (v sdkVendor) wrongSecret(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if failed := judged(t, p, t.Context(), sdkMessage(t, "+8613800138080", 0)); failed == nil || failed.Class != Misconfigured || failed.Code != v.wrongKey {
+		if failed := judged(t.Context(), t, p, sdkMessage(t, "+8613800138080", 0)); failed == nil || failed.Class != Misconfigured || failed.Code != v.wrongKey {
 			t.Errorf("byte %d: %v, want %s", i, failed, v.wrongKey)
 		}
 	}
@@ -234,7 +234,7 @@ func (v sdkVendor) context(t *testing.T) {
 	p, core := v.begin(t, fake.Config{})
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if failed := judged(t, p, ended, sdkMessage(t, "+8613800138080", 0)); failed == nil || failed.Class != Failover || failed.Code != "canceled" || core.Calls() != 0 {
+	if failed := judged(ended, t, p, sdkMessage(t, "+8613800138080", 0)); failed == nil || failed.Class != Failover || failed.Code != "canceled" || core.Calls() != 0 {
 		t.Errorf("ended before: %v after %d calls", failed, core.Calls())
 	}
 	core.Always(fake.Outcome{Fault: fake.AcceptThenHang})
@@ -244,14 +244,14 @@ func (v sdkVendor) context(t *testing.T) {
 		cancel()
 	}()
 	start := time.Now()
-	if failed := judged(t, p, ctx, sdkMessage(t, "+8613800138080", 0)); failed == nil || failed.Class != Ambiguous || failed.Code != "canceled" {
+	if failed := judged(ctx, t, p, sdkMessage(t, "+8613800138080", 0)); failed == nil || failed.Class != Ambiguous || failed.Code != "canceled" {
 		t.Errorf("ended during the call: %v", failed)
 	}
 	if took := time.Since(start); took > time.Second {
 		t.Errorf("came back after %v", took)
 	}
 	start = time.Now()
-	failed := judged(t, p, t.Context(), sdkMessage(t, "+8613800138081", 0))
+	failed := judged(t.Context(), t, p, sdkMessage(t, "+8613800138081", 0))
 	if took := time.Since(start); failed == nil || failed.Class != Ambiguous || failed.Code != "timeout" || took < attemptTime || took > attemptTime+time.Second {
 		t.Errorf("%v after %v, want a timeout after %v", failed, took, attemptTime)
 	}

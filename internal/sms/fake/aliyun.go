@@ -200,16 +200,21 @@ func aliyunNumber(t Template, given string) (e164, code, message string) {
 // aliyunAnswer is the service's own answer, always with status 200.
 func aliyunAnswer(code, message, ref string) reply {
 	body, _ := json.Marshal(struct {
-		Message, RequestId string
-		Code               string
-		BizId              string `json:",omitempty"`
+		Message   string
+		RequestID string `json:"RequestId"`
+		Code      string
+		BizID     string `json:"BizId,omitempty"`
 	}{message, requestID(), code, ref})
 	return reply{http.StatusOK, "application/json;charset=utf-8", body}
 }
 
 // aliyunRefuse is the gateway's answer.
 func aliyunRefuse(q *aliyunCall, status int, code, message string) reply {
-	body, _ := json.Marshal(struct{ RequestId, HostId, Code, Message, Recommend string }{
+	body, _ := json.Marshal(struct {
+		RequestID                string `json:"RequestId"`
+		HostID                   string `json:"HostId"`
+		Code, Message, Recommend string
+	}{
 		requestID(), q.host, code, message, "https://api.aliyun.com/troubleshoot?q=" + code,
 	})
 	return reply{status, "application/json;charset=utf-8", body}

@@ -49,13 +49,13 @@ func (t *Tencent) ServeHTTP(w http.ResponseWriter, r *http.Request) { t.serve(w,
 // tencentRequest is the body of SendSms.
 type tencentRequest struct {
 	PhoneNumberSet   []string
-	SmsSdkAppId      string
-	TemplateId       string
+	SmsSdkAppID      string `json:"SmsSdkAppId"`
+	TemplateID       string `json:"TemplateId"`
 	SignName         string
 	TemplateParamSet []string
 	ExtendCode       string
 	SessionContext   string
-	SenderId         string
+	SenderID         string `json:"SenderId"`
 }
 
 // call is what the vendor does once it has the request.
@@ -78,7 +78,7 @@ func (t *Tencent) call(r *http.Request, body []byte, o Outcome) reply {
 		return tencentError("UnknownParameter", "The request has a parameter that is not recognized.")
 	}
 	switch {
-	case len(q.PhoneNumberSet) == 0 || q.SmsSdkAppId == "" || q.TemplateId == "":
+	case len(q.PhoneNumberSet) == 0 || q.SmsSdkAppID == "" || q.TemplateID == "":
 		return tencentError("MissingParameter", "The request is missing a parameter.")
 	case len(q.PhoneNumberSet) > 200:
 		return tencentError("LimitExceeded.PhoneNumberCountLimit", "the number of mobile numbers exceeds 200")
@@ -86,7 +86,7 @@ func (t *Tencent) call(r *http.Request, body []byte, o Outcome) reply {
 		return tencentError("InvalidParameterValue", "SessionContext is too long.")
 	case o.Code != "" && !ofNumber(o.Code):
 		return tencentError(o.Code, o.Message)
-	case len(t.apps) > 0 && !slices.Contains(t.apps, q.SmsSdkAppId):
+	case len(t.apps) > 0 && !slices.Contains(t.apps, q.SmsSdkAppID):
 		return tencentError("UnauthorizedOperation.SmsSdkAppIdVerifyFail", "smssdkappid verify fail")
 	}
 	statuses := make([]tencentStatus, 0, len(q.PhoneNumberSet))
@@ -165,7 +165,7 @@ func (t *Tencent) send(q tencentRequest, number string) tencentStatus {
 	if inside != nil {
 		e164, s.IsoCode = "+86"+inside[1], "CN"
 	}
-	template, ok := t.template(q.TemplateId)
+	template, ok := t.template(q.TemplateID)
 	s.Code, s.Message = t.refusal(q, template, ok, e164, inside != nil)
 	if s.Code != "" {
 		return s
