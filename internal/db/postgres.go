@@ -67,7 +67,7 @@ func postgresConfig(rawURL string) (*pgxpool.Config, int, error) {
 	}
 	size := int(config.MaxConns)
 	if !u.Query().Has("pool_max_conns") {
-		size = max(8, 4*runtime.GOMAXPROCS(0)) // more of them only queue for the cores
+		size = max(6, 3*runtime.GOMAXPROCS(0)) // more of them only queue for the cores
 	}
 	config.MaxConns = int32(size) + 1 // one more for Ping
 	if config.ConnConfig.ConnectTimeout == 0 {
