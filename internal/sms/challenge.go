@@ -192,11 +192,10 @@ func (s *Service) Get(ctx context.Context, ref Ref) (Challenge, error) {
 	err := s.db.QueryRow(ctx, `
 		SELECT c.sealed, c.max_tries - c.tries, c.sent_at, c.expires_at,
 			l.reserved_at, COALESCE(l.state, ''), COALESCE(l.reason, '')
-		FROM sms_challenges c LEFT JOIN sms_ledger l ON l.id = (
-			SELECT m.id FROM sms_ledger m
-			WHERE m.lookup = c.lookup AND m.reserved_at >= c.created_at AND m.challenge_id = c.id AND m.state <> 'rejected'
-			ORDER BY m.reserved_at DESC LIMIT 1)
-		WHERE c.id = $1 AND c.flow = $2 AND c.client_id = $3 AND c.purpose = $4 AND c.consumed_at IS NULL`,
+		FROM sms_challenges c LEFT JOIN sms_ledger l
+			ON l.lookup = c.lookup AND l.reserved_at >= c.created_at AND l.challenge_id = c.id AND l.state <> 'rejected'
+		WHERE c.id = $1 AND c.flow = $2 AND c.client_id = $3 AND c.purpose = $4 AND c.consumed_at IS NULL
+		ORDER BY l.reserved_at DESC LIMIT 1`,
 		ref.ID, ref.Flow, ref.ClientID, string(ref.Purpose),
 	).Scan(&sealed, &left, &at, &expires, &counted, &state, &reason)
 	if errors.Is(err, db.ErrNotFound) {
