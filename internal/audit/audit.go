@@ -65,7 +65,7 @@ func (l *Log) Record(ctx context.Context, e Event) error {
 			return fmt.Errorf("record %s: %w", e.Name, err)
 		}
 	}
-	_, err := l.db.Exec(ctx, `
+	err := l.db.ExecLater(ctx, `
 		INSERT INTO audit (id, at, event, actor, user_id, client_id, ip, detail)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 		db.NewID(), db.Micros(time.Now()), plain(e.Name), plain(e.Actor), plain(e.UserID),

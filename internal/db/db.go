@@ -42,7 +42,8 @@ type DB struct {
 	engine Engine
 	file   string // SQLite's file, as a path
 	reads  *pool
-	writes *pool // the same pool as reads on PostgreSQL
+	writes *pool   // the same pool as reads on PostgreSQL
+	goose  *sql.DB // for migrations
 	count  counters
 	close  func() error
 }
@@ -53,7 +54,7 @@ type DB struct {
 // The schema is left as it is: see Migrate.
 //
 // A PostgreSQL URL takes what pgx takes; pool_max_conns bounds the connections
-// (four for each core, at least 16, unless it says otherwise).
+// (three for each core, at least 6, unless it says otherwise).
 func Open(ctx context.Context, url string, options ...Option) (*DB, error) {
 	var s settings
 	for _, o := range options {
@@ -91,7 +92,7 @@ func (d *DB) Close() error { return d.close() }
 // Ping asks the database for a sign of life. It takes no connection that a
 // request could wait for, so a busy pool is not an outage.
 func (d *DB) Ping(ctx context.Context) error {
-	if err := d.reads.db.PingContext(ctx); err != nil {
+	if err := d.reads.conns.ping(ctx); err != nil {
 		return fmt.Errorf("ping database: %w", classify(err))
 	}
 	return nil
@@ -112,18 +113,44 @@ func NewID() string {
 	return id.String()
 }
 
+// conns are the connections of an engine. Its errors are the driver's.
+type conns interface {
+	exec(ctx context.Context, query string, args []any) (changed int64, err error)
+	query(ctx context.Context, query string, args []any) (cursor, error)
+	begin(life context.Context) (transaction, error) // life bounds BEGIN, COMMIT and ROLLBACK
+	ping(ctx context.Context) error
+}
+
+// transaction is one that has begun. Either commit or rollback ends it, and after a
+// failed commit there is nothing to roll back.
+type transaction interface {
+	exec(ctx context.Context, query string, args []any) (changed int64, err error)
+	execLater(ctx context.Context, query string, args []any) error
+	query(ctx context.Context, query string, args []any) (cursor, error)
+	commit() error
+	rollback() // a connection that cannot is dropped
+}
+
+// cursor goes through the rows of a statement.
+type cursor interface {
+	Next() bool
+	Scan(dest ...any) error
+	Err() error
+	Close() error
+}
+
 // pool is connections of one kind with a bounded wait for them.
 type pool struct {
-	db    *sql.DB
+	conns conns
 	slots chan struct{}
 	wait  time.Duration
 }
 
 var errPoolExhausted = errors.New("no free connection")
 
-// newPool lets size statements or transactions use db at once.
-func newPool(db *sql.DB, size int, wait time.Duration) *pool {
-	return &pool{db: db, slots: make(chan struct{}, size), wait: wait}
+// newPool lets size statements or transactions use c at once.
+func newPool(c conns, size int, wait time.Duration) *pool {
+	return &pool{conns: c, slots: make(chan struct{}, size), wait: wait}
 }
 
 // acquire waits for a connection's turn, at most the pool's patience, and

@@ -14,7 +14,7 @@ func (d *DB) MigrateFiles(ctx context.Context, files fs.FS) error { return d.mig
 
 // ExecOnWriter runs a statement on SQLite's writing connection, whatever it is.
 func (d *DB) ExecOnWriter(ctx context.Context, statement string) error {
-	_, err := d.writes.db.ExecContext(ctx, statement)
+	_, err := d.writes.conns.exec(ctx, statement, nil)
 	return err
 }
 

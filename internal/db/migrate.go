@@ -127,7 +127,7 @@ func (d *DB) provider(files fs.FS) (*goose.Provider, error) {
 		}
 		options = append(options, goose.WithSessionLocker(locker))
 	}
-	return goose.NewProvider(dialect, d.writes.db, files, options...)
+	return goose.NewProvider(dialect, d.goose, files, options...)
 }
 
 // schemaVersion is the newest migration in goose's table, 0 before the first.

@@ -20,9 +20,8 @@ const (
 	connectTimeout = 2 * time.Second // unless the URL has connect_timeout
 )
 
-// openPostgres opens a pgx pool and puts database/sql over it. A statement is
-// prepared on a connection the first time it is used there, and is one round
-// trip from then on.
+// openPostgres opens a pgx pool. A statement is prepared on a connection the
+// first time it is used there, and is one round trip from then on.
 func openPostgres(ctx context.Context, rawURL string) (*DB, error) {
 	config, size, err := postgresConfig(rawURL)
 	if err != nil {
@@ -36,12 +35,8 @@ func openPool(ctx context.Context, config *pgxpool.Config, size int) (*DB, error
 	if err != nil {
 		return nil, fmt.Errorf("open PostgreSQL: %w", classify(err))
 	}
-	over := stdlib.OpenDBFromPool(conns)
-	keepOpen(over, size+1)
-	over.SetConnMaxLifetime(config.MaxConnLifetime)
-	over.SetConnMaxIdleTime(config.MaxConnIdleTime)
-	p := newPool(over, size, poolWait)
-	d := &DB{engine: Postgres, reads: p, writes: p, close: func() error {
+	p, over := newPool(pgConns{conns}, size, poolWait), stdlib.OpenDBFromPool(conns)
+	d := &DB{engine: Postgres, reads: p, writes: p, goose: over, close: func() error {
 		err := over.Close()
 		conns.Close()
 		return err

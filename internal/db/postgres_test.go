@@ -57,7 +57,13 @@ func TestStatementIsOneRoundTrip(t *testing.T) {
 				var n int
 				return d.QueryRow(t.Context(), `SELECT count(*) FROM settings WHERE name <> $1`, "a").Scan(&n)
 			}},
-			"Tx": {3, func() error { return d.Tx(t.Context(), update) }}, // BEGIN, UPDATE, COMMIT
+			"Tx": {2, func() error { return d.Tx(t.Context(), update) }}, // BEGIN with UPDATE, COMMIT
+			"ExecLater": {1, func() error { // all of it with COMMIT
+				return d.Tx(t.Context(), func(ctx context.Context) error {
+					return d.ExecLater(ctx, `UPDATE settings SET value = $1 WHERE name = $2`, []byte{1}, "a")
+				})
+			}},
+			"nothing": {0, func() error { return d.Tx(t.Context(), func(context.Context) error { return nil }) }},
 		} {
 			for run := range 5 {
 				before := sent.Load()

@@ -55,8 +55,9 @@ func openSQLite(ctx context.Context, path string, s settings) (*DB, error) {
 	return &DB{
 		engine: SQLite,
 		file:   path,
-		reads:  newPool(readers, size, sqliteBusy),
-		writes: newPool(writer, 1, sqliteBusy),
+		reads:  newPool(sqlConns{readers}, size, sqliteBusy),
+		writes: newPool(sqlConns{writer}, 1, sqliteBusy),
+		goose:  writer,
 		// The last to close takes the WAL away, and only a writer can.
 		close: func() error { return errors.Join(readers.Close(), writer.Close()) },
 	}, nil
@@ -114,4 +115,54 @@ func olderVersion(version, floor string) bool {
 		}
 	}
 	return false
+}
+
+// sqlConns are the connections of a database/sql handle.
+type sqlConns struct{ db *sql.DB }
+
+func (c sqlConns) exec(ctx context.Context, query string, args []any) (int64, error) {
+	return changed(c.db.ExecContext(ctx, query, args...))
+}
+
+func (c sqlConns) query(ctx context.Context, query string, args []any) (cursor, error) {
+	return c.db.QueryContext(ctx, query, args...)
+}
+
+func (c sqlConns) ping(ctx context.Context) error { return c.db.PingContext(ctx) }
+
+func (c sqlConns) begin(life context.Context) (transaction, error) {
+	tx, err := c.db.BeginTx(life, nil)
+	return sqlTx{tx}, err
+}
+
+type sqlTx struct{ tx *sql.Tx }
+
+func (t sqlTx) exec(ctx context.Context, query string, args []any) (int64, error) {
+	return changed(t.tx.ExecContext(ctx, query, args...))
+}
+
+func (t sqlTx) execLater(ctx context.Context, query string, args []any) error {
+	_, err := t.tx.ExecContext(ctx, query, args...) // there is no round trip to save
+	return err
+}
+
+func (t sqlTx) query(ctx context.Context, query string, args []any) (cursor, error) {
+	return t.tx.QueryContext(ctx, query, args...)
+}
+
+func (t sqlTx) commit() error {
+	err := t.tx.Commit()
+	if err != nil {
+		t.rollback() // a COMMIT that was refused leaves the transaction open
+	}
+	return err
+}
+
+func (t sqlTx) rollback() { _ = t.tx.Rollback() }
+
+func changed(r sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
 }

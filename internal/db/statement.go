@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -39,12 +38,28 @@ func (d *DB) execOnce(ctx context.Context, query string, args []any) (int64, err
 	ctx, cancel := guard(ctx)
 	defer cancel()
 	d.count.writes.Add(1)
-	result, err := d.writes.db.ExecContext(ctx, query, args...)
+	changed, err := d.writes.conns.exec(ctx, query, args)
 	if err != nil {
 		return 0, classify(err)
 	}
 	d.count.commits.Add(1)
-	return result.RowsAffected()
+	return changed, nil
+}
+
+// ExecLater is Exec for a statement of a transaction whose row count nobody
+// needs. PostgreSQL is told of it together with the next statement or with
+// COMMIT, which saves a round trip; that one then fails if it does, and so does
+// the transaction. Until then args must not change. Outside a transaction it is Exec.
+func (d *DB) ExecLater(ctx context.Context, query string, args ...any) error {
+	t := d.txOf(ctx)
+	if t == nil {
+		_, err := d.Exec(ctx, query, args...)
+		return err
+	}
+	if err := checkText(query, args); err != nil {
+		return err
+	}
+	return t.execLater(ctx, query, args)
 }
 
 // Query runs a statement that returns rows. It joins the transaction in ctx,
@@ -67,7 +82,7 @@ func (d *DB) Query(ctx context.Context, query string, args ...any) (*Rows, error
 	}
 	ctx, cancel := guard(ctx)
 	sent.Add(1)
-	rows, err := from.db.QueryContext(ctx, query, args...)
+	rows, err := from.conns.query(ctx, query, args)
 	if err != nil {
 		cancel()
 		from.release()
@@ -114,10 +129,9 @@ func (r *Row) Scan(dest ...any) error {
 	return r.rows.Close() // a statement may still fail at its end
 }
 
-// Rows is *sql.Rows with this package's errors: defer Close, and ask Err after
-// the last Next.
+// Rows are the rows of a statement: defer Close, and ask Err after the last Next.
 type Rows struct {
-	rows  *sql.Rows
+	rows  cursor
 	err   error
 	ended func(error) // frees the connection; nil when that was done
 }

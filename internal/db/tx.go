@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -49,14 +48,14 @@ func (d *DB) runTx(ctx context.Context, fn func(ctx context.Context) error) erro
 	// the transaction lives under a time limit of its own.
 	life, cancel := context.WithTimeout(context.WithoutCancel(ctx), guardTime)
 	defer cancel()
-	begun, err := d.writes.db.BeginTx(life, nil)
+	begun, err := d.writes.conns.begin(life)
 	if err != nil {
 		return fmt.Errorf("begin: %w", classify(err))
 	}
 	committed := false
 	defer func() { // on panics and runtime.Goexit as well
 		if !committed {
-			_ = begun.Rollback() // the connection is dropped if this fails
+			begun.rollback()
 		}
 	}()
 	ctx, stop := guard(ctx)
@@ -69,10 +68,10 @@ func (d *DB) runTx(ctx context.Context, fn func(ctx context.Context) error) erro
 	if err != nil {
 		return err
 	}
-	if err := begun.Commit(); err != nil {
+	committed = true // or lost: there is nothing to roll back
+	if err := begun.commit(); err != nil {
 		return fmt.Errorf("commit: %w", classify(err))
 	}
-	committed = true
 	d.count.commits.Add(1)
 	return nil
 }
@@ -113,7 +112,7 @@ func (d *DB) txOf(ctx context.Context) *tx {
 
 // tx is a transaction in progress.
 type tx struct {
-	tx    *sql.Tx
+	tx    transaction
 	count *counters
 
 	mu     sync.Mutex
@@ -158,18 +157,28 @@ func (t *tx) exec(ctx context.Context, query string, args []any) (int64, error) 
 	if err := t.enter(); err != nil {
 		return 0, err
 	}
-	result, err := t.tx.ExecContext(ctx, query, args...)
+	changed, err := t.tx.exec(ctx, query, args)
 	if err != nil {
 		return 0, t.doom(classify(err))
 	}
-	return result.RowsAffected()
+	return changed, nil
+}
+
+func (t *tx) execLater(ctx context.Context, query string, args []any) error {
+	if err := t.enter(); err != nil {
+		return err
+	}
+	if err := t.tx.execLater(ctx, query, args); err != nil {
+		return t.doom(classify(err))
+	}
+	return nil
 }
 
 func (t *tx) query(ctx context.Context, query string, args []any) (*Rows, error) {
 	if err := t.enter(); err != nil {
 		return nil, err
 	}
-	rows, err := t.tx.QueryContext(ctx, query, args...)
+	rows, err := t.tx.query(ctx, query, args)
 	if err != nil {
 		return nil, t.doom(classify(err))
 	}

@@ -126,7 +126,7 @@ func (s *Service) draft(r Request, lookup []byte, code string) draft {
 // insert starts the challenge's life.
 func (s *Service) insert(ctx context.Context, d draft, now time.Time) (expires time.Time, err error) {
 	expires = now.Add(s.config.CodeTTL)
-	_, err = s.db.Exec(ctx, `
+	err = s.db.ExecLater(ctx, `
 		INSERT INTO sms_challenges (id, lookup, sealed, purpose, client_id, flow, known_device, code_mac,
 			tries, max_tries, sends, created_at, sent_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, 1, $10, $10, $11)`,

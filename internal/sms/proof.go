@@ -37,7 +37,7 @@ func (p Proof) Consume(ctx context.Context) error {
 			if p.known {
 				column = "known_failures"
 			}
-			_, err := s.db.Exec(ctx, `
+			err := s.db.ExecLater(ctx, `
 				UPDATE sms_numbers SET consecutive = 0, known_consecutive = 0, `+column+` = replace(`+column+`, $2, '')
 				WHERE lookup = $1`, p.lookup, p.charged)
 			if err != nil {

@@ -113,7 +113,7 @@ func (s *Service) repeatOrInsert(ctx context.Context, fresh draft, sends []sent,
 }
 
 func (s *Service) enterLedger(ctx context.Context, id, challenge string, d draft, region string, now time.Time) error {
-	_, err := s.db.Exec(ctx, `
+	err := s.db.ExecLater(ctx, `
 		INSERT INTO sms_ledger (id, challenge_id, lookup, purpose, client_id, region, known_device,
 			state, provider, provider_ref, reason, reserved_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, 'reserved', '', '', '', $8)`,

@@ -73,7 +73,7 @@ func (s *Service) openSession(ctx context.Context, userID string, a Attempt, now
 			return sess, sess.ID + "." + secret, nil
 		}
 	}
-	_, err := s.db.Exec(ctx, `
+	err := s.db.ExecLater(ctx, `
 		INSERT INTO sessions (id, user_id, secret_hash, auth_time, amr, acr, user_agent, ip_prefix, created_at, seen_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $4, $4, $9)`,
 		sess.ID, userID, hash[:], db.Micros(now), strings.Join(sess.AMR, " "), sess.ACR,

@@ -147,7 +147,7 @@ func (s *Service) insert(ctx context.Context, u User, lookup []byte) (bool, erro
 	if err != nil {
 		return false, err
 	}
-	if _, err := s.db.Exec(ctx, `INSERT INTO users (id, status, claims, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)`,
+	if err := s.db.ExecLater(ctx, `INSERT INTO users (id, status, claims, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)`,
 		u.ID, u.Status, claims, db.Micros(u.CreatedAt), db.Micros(u.UpdatedAt)); err != nil {
 		return false, fmt.Errorf("insert user: %w", err)
 	}
@@ -167,7 +167,7 @@ func (s *Service) keepAgreement(ctx context.Context, userID string, a Attempt, n
 	if a.AgreementVersion == "" {
 		return nil
 	}
-	_, err := s.db.Exec(ctx, `
+	err := s.db.ExecLater(ctx, `
 		INSERT INTO agreements (id, user_id, version, client_id, locale, ip_prefix, agreed_at)
 		SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS TEXT), CAST($6 AS TEXT), CAST($7 AS BIGINT)
 		WHERE NOT EXISTS (SELECT 1 FROM agreements WHERE user_id = $2 AND version = $3)`,

@@ -1,0 +1,166 @@
+package db
+
+import (
+	"cmp"
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// pgConns are the connections of a pgx pool.
+type pgConns struct{ pool *pgxpool.Pool }
+
+func (c pgConns) exec(ctx context.Context, query string, args []any) (int64, error) {
+	tag, err := c.pool.Exec(ctx, query, args...)
+	return tag.RowsAffected(), err
+}
+
+func (c pgConns) query(ctx context.Context, query string, args []any) (cursor, error) {
+	rows, err := c.pool.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return &pgRows{Rows: rows}, nil
+}
+
+func (c pgConns) ping(ctx context.Context) error { return c.pool.Ping(ctx) }
+
+func (c pgConns) begin(life context.Context) (transaction, error) {
+	conn, err := c.pool.Acquire(life)
+	if err != nil {
+		return nil, err
+	}
+	t := &pgTx{conn: conn, life: life}
+	t.queue("BEGIN", nil)
+	return t, nil
+}
+
+// pgTx sends what needs no answer of its own together with the next statement
+// that does: BEGIN always, execLater's too. Statements still run one after the
+// other, each with a snapshot of its own (READ COMMITTED).
+type pgTx struct {
+	conn   *pgxpool.Conn
+	life   context.Context //nolint:containedctx // of COMMIT and ROLLBACK, which no caller's context may break off
+	queued pgx.Batch
+	begun  bool // the server has been sent something
+}
+
+func (t *pgTx) queue(query string, args []any) { t.queued.Queue(query, args...) }
+
+// send hands the queue over and reads the answers of all but the last statement.
+func (t *pgTx) send(ctx context.Context) (pgx.BatchResults, error) {
+	batch := t.queued
+	t.queued, t.begun = pgx.Batch{}, true
+	results := t.conn.SendBatch(ctx, &batch)
+	for range batch.Len() - 1 {
+		if _, err := results.Exec(); err != nil {
+			_ = results.Close() // it fails with the same
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+// run sends a statement that brings no rows, after what is queued.
+func (t *pgTx) run(ctx context.Context, query string, args []any) (pgconn.CommandTag, error) {
+	if t.queued.Len() == 0 {
+		return t.conn.Exec(ctx, query, args...)
+	}
+	t.queue(query, args)
+	results, err := t.send(ctx)
+	if err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	tag, err := results.Exec()
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
+	return tag, err
+}
+
+func (t *pgTx) exec(ctx context.Context, query string, args []any) (int64, error) {
+	tag, err := t.run(ctx, query, args)
+	return tag.RowsAffected(), err
+}
+
+func (t *pgTx) execLater(_ context.Context, query string, args []any) error {
+	t.queue(query, args)
+	return nil
+}
+
+func (t *pgTx) query(ctx context.Context, query string, args []any) (cursor, error) {
+	if t.queued.Len() == 0 {
+		rows, err := t.conn.Query(ctx, query, args...)
+		if err != nil {
+			return nil, err
+		}
+		return &pgRows{Rows: rows}, nil
+	}
+	t.queue(query, args)
+	results, err := t.send(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		_ = results.Close() // it fails with the same
+		return nil, err
+	}
+	return &pgRows{Rows: rows, batch: results}, nil
+}
+
+var errNotCommitted = errors.New("the transaction was rolled back")
+
+func (t *pgTx) commit() error {
+	if !t.begun && t.queued.Len() == 1 { // BEGIN alone
+		t.conn.Release()
+		return nil
+	}
+	tag, err := t.run(t.life, "COMMIT", nil)
+	if err == nil && tag.String() != "COMMIT" { // that is how a failed transaction answers
+		err = errNotCommitted
+	}
+	if err != nil {
+		t.rollback()
+		return err
+	}
+	t.conn.Release()
+	return nil
+}
+
+func (t *pgTx) rollback() {
+	if t.begun {
+		_, _ = t.conn.Exec(t.life, "ROLLBACK") // if this fails Release drops the connection
+	}
+	t.conn.Release()
+}
+
+// pgRows are the rows of a statement, and of the batch that brought it if there
+// was one.
+type pgRows struct {
+	pgx.Rows
+	batch pgx.BatchResults
+	err   error // of the end of the batch
+}
+
+// Next ends the batch with the last row: nothing else can run before.
+func (r *pgRows) Next() bool {
+	if r.Rows.Next() {
+		return true
+	}
+	_ = r.Close() // Err tells
+	return false
+}
+
+func (r *pgRows) Err() error { return cmp.Or(r.Rows.Err(), r.err) }
+
+func (r *pgRows) Close() error {
+	r.Rows.Close()
+	if r.batch != nil {
+		r.err, r.batch = r.batch.Close(), nil
+	}
+	return r.Err()
+}
