@@ -25,6 +25,7 @@ var floors = []string{
 	"internal/oauth/grant",
 	"internal/oauth/client",
 	"internal/user",
+	"internal/sms/captcha",
 	"internal/sms",
 	"internal/signing",
 	"internal/audit",
