@@ -50,6 +50,7 @@ var owners = map[string]string{
 	"github.com/prometheus/client_golang/": "internal/server",
 	"github.com/nicksnyder/go-i18n/":       "web",
 	"github.com/aliyun/":                   "internal/sms",
+	"github.com/dchest/captcha":            "internal/sms/captcha",
 	"github.com/tencentcloud/":             "internal/sms",
 }
 
