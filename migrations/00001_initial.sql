@@ -174,16 +174,31 @@ CREATE TABLE sms_ledger (
     purpose      TEXT NOT NULL,
     client_id    TEXT NOT NULL,
     region       TEXT NOT NULL,
+    prefix       BYTEA NOT NULL,        -- keyed hash of the number without its last four digits
     known_device BOOLEAN NOT NULL,
     state        TEXT NOT NULL CHECK (state IN ('reserved', 'accepted', 'rejected', 'unknown')),
-    provider     TEXT NOT NULL,
+    provider     TEXT NOT NULL,         -- the one that is asked first, later the last that was asked
     provider_ref TEXT NOT NULL,
     reason       TEXT NOT NULL,
+    cost         BIGINT NOT NULL DEFAULT 0,  -- millionths of the configured currency
     reserved_at  BIGINT NOT NULL,
-    settled_at   BIGINT
+    settled_at   BIGINT,
+    receipt      TEXT NOT NULL DEFAULT '' CHECK (receipt IN ('', 'delivered', 'undelivered')),
+    receipt_code TEXT NOT NULL DEFAULT '',   -- class and the provider's word for an undelivered one
+    receipt_at   BIGINT
 );
 CREATE INDEX sms_ledger_number ON sms_ledger (lookup, reserved_at);
 CREATE INDEX sms_ledger_time ON sms_ledger (reserved_at);
+
+-- Providers that are not asked for a while, for operators to see; each server
+-- decides for itself.
+CREATE TABLE sms_providers (
+    name       TEXT PRIMARY KEY,
+    state      TEXT NOT NULL CHECK (state IN ('closed', 'half-open', 'open')),
+    reason     TEXT NOT NULL,           -- class and code of the last failure
+    until_at   BIGINT NOT NULL,         -- when an open one is tried again
+    changed_at BIGINT NOT NULL
+);
 
 -- Who did what to what, append only.
 CREATE TABLE audit (

@@ -25,6 +25,7 @@ var floors = []string{
 	"internal/oauth/grant",
 	"internal/oauth/client",
 	"internal/user",
+	"internal/sms/captcha",
 	"internal/sms",
 	"internal/signing",
 	"internal/audit",
@@ -49,6 +50,7 @@ var owners = map[string]string{
 	"github.com/prometheus/client_golang/": "internal/server",
 	"github.com/nicksnyder/go-i18n/":       "web",
 	"github.com/aliyun/":                   "internal/sms",
+	"github.com/dchest/captcha":            "internal/sms/captcha",
 	"github.com/tencentcloud/":             "internal/sms",
 }
 

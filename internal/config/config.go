@@ -131,7 +131,10 @@ type Keys struct {
 
 // Captcha is the human check.
 type Captcha struct {
-	Type string `yaml:"type" env:"TYPE" doc:"none or pow; in this release no request is risky enough to be asked for a proof of work"`
+	Type     string `yaml:"type" env:"TYPE" doc:"pow (proof of work, built in), geetest_v3, geetest_v4 or none; shown where a request is risky"`
+	ID       string `yaml:"id" env:"ID" doc:"id of the account with Geetest (captcha_id)"`
+	Key      Secret `yaml:"key" env:"KEY" doc:"key of the account with Geetest"`
+	Endpoint string `yaml:"endpoint" env:"ENDPOINT" doc:"replaces scheme, host and port of Geetest's service and of its script"`
 }
 
 // Outbound is what a client's metadata may make us fetch besides public hosts.

@@ -144,7 +144,7 @@ func defaults(dev bool) Config {
 			RefreshIdle: 720 * time.Hour, RefreshAbsolute: 4320 * time.Hour, RefreshGrace: 30 * time.Second,
 		},
 		Keys:         Keys{RotateEvery: 2160 * time.Hour, Publish: time.Hour, Keep: 24 * time.Hour},
-		Captcha:      Captcha{Type: "none"},
+		Captcha:      Captcha{Type: "pow"},
 		Registration: Registration{RequirePKCE: true},
 	}
 	if dev {

@@ -213,13 +213,7 @@ func repeats(s string) bool {
 }
 
 func (k *checker) outward(c *Config) {
-	switch c.Captcha.Type {
-	case "none", "pow":
-	case "geetest_v3", "geetest_v4":
-		k.add("captcha.type", c.Captcha.Type+" is not available in this version", "use none or pow")
-	default:
-		k.add("captcha.type", "is unknown", or(suggest(c.Captcha.Type, []string{"none", "pow"}), "use none or pow"))
-	}
+	k.captcha(&c.Captcha)
 	for i, host := range c.Outbound.AllowHosts {
 		if !hostName(host) {
 			k.add(fmt.Sprintf("outbound.allow_hosts[%d]", i), "is not a host name", "write the name alone, without scheme and port")

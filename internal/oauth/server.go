@@ -17,6 +17,7 @@ import (
 	"github.com/dialtone-id/dialtone/internal/oauth/grant"
 	"github.com/dialtone-id/dialtone/internal/signing"
 	"github.com/dialtone-id/dialtone/internal/sms"
+	"github.com/dialtone-id/dialtone/internal/sms/captcha"
 	"github.com/dialtone-id/dialtone/internal/user"
 	"github.com/dialtone-id/dialtone/web"
 )
@@ -50,6 +51,7 @@ type Config struct {
 	Users     *user.Service
 	Flows     *user.Flows
 	SMS       *sms.Service
+	Captcha   *captcha.Checker
 	Ring      *signing.Ring
 	Vault     *signing.Vault
 	Site      *web.Site

@@ -22,6 +22,7 @@ type metrics struct {
 	sends    *prometheus.CounterVec
 	sendTime *prometheus.HistogramVec
 	checks   *prometheus.CounterVec
+	captcha  *prometheus.CounterVec
 }
 
 func newMetrics(version string) *metrics {
@@ -45,6 +46,10 @@ func newMetrics(version string) *metrics {
 			Name: "dialtone_otp_verify_attempts_total",
 			Help: "Codes that people typed, by outcome.",
 		}, []string{"result"}),
+		captcha: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dialtone_captcha_total",
+			Help: "Answers to human checks, by outcome.",
+		}, []string{"type", "result"}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "dialtone_build_info",
@@ -52,7 +57,7 @@ func newMetrics(version string) *metrics {
 		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.sends, m.sendTime, m.checks, info,
+	m.registry.MustRegister(m.requests, m.sends, m.sendTime, m.checks, m.captcha, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -90,6 +95,9 @@ func (m *metrics) SendSettled(e sms.SendSettled) {
 }
 
 func (m *metrics) CheckDone(e sms.CheckDone) { m.checks.WithLabelValues(e.Result).Inc() }
+
+// captchaDone is what a human check tells (captcha.Config.Observe).
+func (m *metrics) captchaDone(kind, result string) { m.captcha.WithLabelValues(kind, result).Inc() }
 
 // knownMethod keeps made-up methods from making label values.
 func knownMethod(m string) string {

@@ -29,6 +29,7 @@ import (
 	"github.com/dialtone-id/dialtone/internal/oauth"
 	"github.com/dialtone-id/dialtone/internal/oauth/engine"
 	"github.com/dialtone-id/dialtone/internal/sms"
+	"github.com/dialtone-id/dialtone/internal/sms/captcha"
 	"github.com/dialtone-id/dialtone/internal/user"
 	"github.com/dialtone-id/dialtone/web"
 )
@@ -113,15 +114,19 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Server, err error)
 	if err != nil {
 		return nil, fmt.Errorf("start the token engine: %w", err)
 	}
+	human, err := captcha.New(captchaConfig(c, s.metrics, o.Log), s.core.Vault, s.short)
+	if err != nil {
+		return nil, fmt.Errorf("start the human check: %w", err)
+	}
 	flows := user.NewFlows(s.core.Vault, s.secure)
 	if s.oauth, err = oauth.New(oauth.Config{
 		Issuer: c.Issuer, Engine: tokens, Clients: s.core.Clients, Grants: s.core.Grants, Users: s.core.Users, Flows: flows,
-		SMS: s.sms, Ring: s.core.Ring, Site: s.site, Audit: s.core.Audit, DB: s.core.DB, Vault: s.core.Vault, Ephemeral: s.short, Log: o.Log,
+		SMS: s.sms, Captcha: human, Ring: s.core.Ring, Site: s.site, Audit: s.core.Audit, DB: s.core.DB, Vault: s.core.Vault, Ephemeral: s.short, Log: o.Log,
 	}); err != nil {
 		return nil, fmt.Errorf("start the authorization server: %w", err)
 	}
 	s.pages = &user.Pages{
-		Users: s.core.Users, SMS: s.sms, Site: s.site, Flows: flows, Next: s.oauth, AgreementVersion: c.Legal.Version, Log: o.Log,
+		Users: s.core.Users, SMS: s.sms, Captcha: human, Site: s.site, Flows: flows, Next: s.oauth, AgreementVersion: c.Legal.Version, Log: o.Log,
 	}
 	s.public = s.routes(o.Dev)
 	return s, nil

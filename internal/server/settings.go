@@ -13,6 +13,7 @@ import (
 	"github.com/dialtone-id/dialtone/internal/ephemeral"
 	"github.com/dialtone-id/dialtone/internal/oauth/client"
 	"github.com/dialtone-id/dialtone/internal/sms"
+	"github.com/dialtone-id/dialtone/internal/sms/captcha"
 )
 
 // From the words of the configuration to the words of the packages, once.
@@ -31,6 +32,13 @@ func staticClients(c config.Config) []client.Static {
 		}}
 	}
 	return list
+}
+
+func captchaConfig(c config.Config, m *metrics, log *slog.Logger) captcha.Config {
+	return captcha.Config{
+		Type: c.Captcha.Type, ID: c.Captcha.ID, Key: c.Captcha.Key.Reveal(), Endpoint: c.Captcha.Endpoint,
+		Observe: m.captchaDone, Log: log,
+	}
 }
 
 // smsConfig builds the providers and puts them on their routes.

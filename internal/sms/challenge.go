@@ -105,7 +105,8 @@ func (r Ref) possible() bool {
 type draft struct {
 	ref    Ref
 	lookup []byte
-	known  bool // Request.KnownDevice
+	prefix []byte // Number.prefixIndex
+	known  bool   // Request.KnownDevice
 	secret secret
 	sealed []byte
 	mac    []byte
@@ -115,6 +116,7 @@ func (s *Service) draft(r Request, lookup []byte, code string) draft {
 	d := draft{
 		ref:    Ref{ID: db.NewID(), Purpose: r.Purpose, ClientID: r.ClientID, Flow: bytes.Clone(r.Flow)},
 		lookup: lookup,
+		prefix: r.Number.prefixIndex(s.vault),
 		known:  r.KnownDevice,
 		secret: secret{number: r.Number, code: code, note: r.Note},
 	}

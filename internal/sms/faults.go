@@ -16,6 +16,10 @@ var (
 	ErrDailyLimit  = fault.New(http.StatusTooManyRequests, "sms_daily_limit", "too many codes were sent to this number within a day")
 	ErrRateLimited = fault.New(http.StatusTooManyRequests, "rate_limited", "too many requests, try again later")
 
+	// ErrHumanCheckRequired asks for a human check (package captcha) and the same request again with
+	// Request.Human. Its parameter level says how hard the check should be: "1", "2" or "3".
+	ErrHumanCheckRequired = fault.New(http.StatusForbidden, "captcha_required", "complete the security check first")
+
 	ErrRejected            = fault.New(http.StatusUnprocessableEntity, "sms_rejected", "this number cannot receive our texts")
 	ErrProviderUnavailable = fault.New(http.StatusServiceUnavailable, "sms_provider_unavailable", "the text message could not be sent, try again shortly")
 	ErrSignInStopped       = fault.New(http.StatusForbidden, "sms_sign_in_stopped", "sign-in by text message is stopped for this number after too many wrong codes")

@@ -61,6 +61,16 @@ func (n Number) Region() string {
 // Index is what the number is found by in the database: 32 bytes.
 func (n Number) Index(v *signing.Vault) []byte { return v.Index("number", []byte(n.E164())) }
 
+// prefixDigits are cut off a number to get the prefix that its neighbours share.
+const prefixDigits = 4
+
+// prefixIndex names the block of ten thousand numbers that this one is in, without
+// telling it: 8 bytes.
+func (n Number) prefixIndex(v *signing.Vault) []byte {
+	e164 := n.E164()
+	return v.Index("number prefix", []byte(e164[:max(0, len(e164)-prefixDigits)]))[:8]
+}
+
 // IsZero says whether there is no number.
 func (n Number) IsZero() bool { return n == Number{} }
 

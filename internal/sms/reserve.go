@@ -114,10 +114,10 @@ func (s *Service) repeatOrInsert(ctx context.Context, fresh draft, sends []sent,
 
 func (s *Service) enterLedger(ctx context.Context, id, challenge string, d draft, region string, now time.Time) error {
 	err := s.db.ExecLater(ctx, `
-		INSERT INTO sms_ledger (id, challenge_id, lookup, purpose, client_id, region, known_device,
+		INSERT INTO sms_ledger (id, challenge_id, lookup, purpose, client_id, region, prefix, known_device,
 			state, provider, provider_ref, reason, reserved_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 'reserved', '', '', '', $8)`,
-		id, challenge, d.lookup, string(d.ref.Purpose), d.ref.ClientID, region, d.known, db.Micros(now))
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'reserved', '', '', '', $9)`,
+		id, challenge, d.lookup, string(d.ref.Purpose), d.ref.ClientID, region, d.prefix, d.known, db.Micros(now))
 	if err != nil {
 		return fmt.Errorf("enter message in the ledger: %w", err)
 	}

@@ -56,6 +56,8 @@ type Request struct {
 	Locale      string
 	Address     netip.Addr // of the person, for address limits
 	KnownDevice bool       // somebody signed in with Number on this device before
+	Device      string     // opaque name of the browser or app that asks, "" if it has none: it can only tighten limits
+	Human       bool       // a human check bound to Flow and Number was passed for this very request
 	Note        string     // opaque here, sealed with the challenge and handed back by Proof: the agreed version of the terms
 }
 
@@ -65,6 +67,9 @@ const (
 	StatusSent    = "sent"
 	StatusUnknown = "unknown" // it may have been sent; asking again is possible after the cooldown
 	StatusFailed  = "failed"  // it was certainly not sent; asking again is possible at once
+
+	StatusDelivered   = "delivered"   // the carrier says that it arrived
+	StatusUndelivered = "undelivered" // the carrier says that it did not; see Challenge.Reason
 )
 
 // Challenge is what a page or an app may know.
@@ -74,6 +79,7 @@ type Challenge struct {
 	ExpiresAt time.Time
 	ResendAt  time.Time // when another message may be asked for; for a test number a courtesy, nothing is enforced
 	Status    string    // one of the Status constants
+	Reason    string    // of StatusUndelivered: "off" (switched off, no signal), "number", "blocked", "limited" or "" for none of these
 	TriesLeft int       // 0: only a new code helps
 }
 

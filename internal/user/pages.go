@@ -13,6 +13,7 @@ import (
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/sms"
+	"github.com/dialtone-id/dialtone/internal/sms/captcha"
 	"github.com/dialtone-id/dialtone/web"
 )
 
@@ -33,6 +34,7 @@ type Continuation interface {
 type Pages struct {
 	Users            *Service
 	SMS              *sms.Service
+	Captcha          *captcha.Checker
 	Site             *web.Site
 	Flows            *Flows
 	Next             Continuation
