@@ -95,6 +95,7 @@ func (a *app) runTrial(ctx context.Context, cmd *cobra.Command, c config.Config,
 	}
 	report := trialReport{Number: trial.Number.String(), TrialResult: result}
 	t := table{head: []string{"provider", "outcome", "class", "code", "took"}}
+	details := table{rows: [][]string{{"number", report.Number}, {"message", result.MessageID}, {"provider's id", result.Ref}}}
 	for i, at := range result.Attempts {
 		outcome := "refused, next asked"
 		if i == len(result.Attempts)-1 {
@@ -105,10 +106,9 @@ func (a *app) runTrial(ctx context.Context, cmd *cobra.Command, c config.Config,
 		report.Took += at.Took.Seconds()
 		t.rows = append(t.rows, []string{at.Provider, outcome, string(at.Class), at.Code, at.Took.Round(time.Millisecond).String()})
 		if means != "" {
-			t.rows = append(t.rows, []string{"", means})
+			details.rows = append(details.rows, []string{at.Provider, means})
 		}
 	}
-	details := table{rows: [][]string{{"number", report.Number}, {"message", result.MessageID}, {"provider's id", result.Ref}}}
 	if printed := a.print(cmd, report, t, details); printed != nil || err != nil {
 		return errors.Join(err, printed)
 	}
