@@ -3,7 +3,7 @@
 // is in internal.
 //
 // Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the configuration or the
-// environment refuses, 4 not found, 5 conflict.
+// environment refuses, 4 not found, 5 conflict, 6 nobody knows whether it was done.
 package main
 
 import (
@@ -39,6 +39,9 @@ func run(args []string) int {
 // errUsage marks mistakes in the command line itself.
 var errUsage = errors.New("wrong usage")
 
+// errUnknown marks what may have been done and may not.
+var errUnknown = errors.New("the outcome is unknown")
+
 func exitCode(err error) int {
 	var invalid *config.Invalid
 	switch {
@@ -52,6 +55,8 @@ func exitCode(err error) int {
 		return 4
 	case errors.Is(err, db.ErrConflict):
 		return 5
+	case errors.Is(err, errUnknown):
+		return 6
 	}
 	return 1
 }

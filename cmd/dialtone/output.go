@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -17,7 +19,8 @@ type table struct {
 	rows [][]string
 }
 
-func (a *app) print(cmd *cobra.Command, value any, t table) error {
+// print shows a value: one table or several for people.
+func (a *app) print(cmd *cobra.Command, value any, tables ...table) error {
 	out := cmd.OutOrStdout()
 	switch a.output {
 	case "json":
@@ -27,14 +30,42 @@ func (a *app) print(cmd *cobra.Command, value any, t table) error {
 	case "yaml":
 		return printYAML(out, value)
 	}
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	if len(t.head) > 0 {
-		fmt.Fprintln(w, strings.ToUpper(strings.Join(t.head, "\t")))
+	for i, t := range tables {
+		if i > 0 {
+			fmt.Fprintln(out)
+		}
+		w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+		if len(t.head) > 0 {
+			fmt.Fprintln(w, strings.ToUpper(strings.Join(t.head, "\t")))
+		}
+		for _, row := range t.rows {
+			fmt.Fprintln(w, strings.Join(row, "\t"))
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
 	}
-	for _, row := range t.rows {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+	return nil
+}
+
+// confirm asks before something that cannot be taken back. Where nobody answers
+// it is a mistake of the command line: --yes would have said so.
+func confirm(cmd *cobra.Command, yes bool, question string) error {
+	if yes {
+		return nil
 	}
-	return w.Flush()
+	fmt.Fprint(cmd.ErrOrStderr(), question+" [y/N] ")
+	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	case "":
+		if err != nil {
+			fmt.Fprintln(cmd.ErrOrStderr())
+			return fmt.Errorf("%w: nobody answered, --yes goes ahead without asking", errUsage)
+		}
+	}
+	return errors.New("nothing was done")
 }
 
 // printYAML goes through JSON, so that both print the same names.

@@ -27,5 +27,5 @@ func (a *app) sms() *cobra.Command {
 			})
 		},
 	}
-	return group("sms", "Text messages and the numbers they go to", unblock)
+	return group("sms", "Text messages and the numbers they go to", a.smsStatus(), a.smsTest(), a.smsFake(), unblock)
 }

@@ -43,6 +43,7 @@ type Entry struct {
 type Log struct {
 	db        *db.DB
 	retention time.Duration
+	observe   func(Event) // nil for nobody
 }
 
 // New is a log that keeps its lines for MinRetention.
@@ -53,8 +54,12 @@ func (l *Log) Keeping(retention time.Duration) (*Log, error) {
 	if retention < MinRetention {
 		return nil, fmt.Errorf("audit retention of %v is too short, the least is %v (184 days)", retention, MinRetention)
 	}
-	return &Log{db: l.db, retention: retention}, nil
+	return &Log{db: l.db, retention: retention, observe: l.observe}, nil
 }
+
+// Observe has every event told to somebody who counts, once it is committed. It
+// must be called before the log is used; observe must return at once.
+func (l *Log) Observe(observe func(Event)) { l.observe = observe }
 
 // Record appends e as of now, by one INSERT in the transaction in ctx.
 func (l *Log) Record(ctx context.Context, e Event) error {
@@ -72,6 +77,9 @@ func (l *Log) Record(ctx context.Context, e Event) error {
 		plain(e.ClientID), plain(e.IP), string(detail))
 	if err != nil {
 		return fmt.Errorf("record %s: %w", e.Name, err)
+	}
+	if l.observe != nil {
+		l.db.AfterCommit(ctx, func() { l.observe(e) })
 	}
 	return nil
 }

@@ -73,7 +73,24 @@ func (d *DB) runTx(ctx context.Context, fn func(ctx context.Context) error) erro
 		return fmt.Errorf("commit: %w", classify(err))
 	}
 	d.count.commits.Add(1)
+	for _, do := range t.after {
+		do()
+	}
 	return nil
+}
+
+// AfterCommit calls do once the transaction in ctx is committed, and never if it
+// is rolled back; without a transaction, at once. It is for counting what has
+// happened: do must return at once and cannot fail.
+func (d *DB) AfterCommit(ctx context.Context, do func()) {
+	t := d.txOf(ctx)
+	if t == nil {
+		do()
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.after = append(t.after, do)
 }
 
 // retry runs work again while it fails with what the next run may not meet.
@@ -118,6 +135,7 @@ type tx struct {
 	mu     sync.Mutex
 	failed error // the first failure; nothing runs after it
 	open   bool  // rows are not closed yet
+	after  []func()
 }
 
 var errOpenRows = errors.New("the rows of the last query are still open")

@@ -276,3 +276,42 @@ func TestLongTransactionIsNotRunAgain(t *testing.T) {
 		}
 	})
 }
+
+// What is to happen after a commit happens once for a transaction that commits,
+// joined ones and repeated runs included, and never for one that does not.
+func TestAfterCommit(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		ctx := context.Background()
+		n := 0
+		count := func() { n++ }
+		failed := errors.New("changed my mind")
+		if err := d.Tx(ctx, func(ctx context.Context) error {
+			d.AfterCommit(ctx, count)
+			if err := d.Tx(ctx, func(ctx context.Context) error { d.AfterCommit(ctx, count); return nil }); err != nil {
+				return err
+			}
+			if n != 0 {
+				t.Error("called before the commit")
+			}
+			return nil
+		}); err != nil || n != 2 {
+			t.Errorf("committed: %d calls, %v", n, err)
+		}
+		if err := d.Tx(ctx, func(ctx context.Context) error { d.AfterCommit(ctx, count); return failed }); !errors.Is(err, failed) || n != 2 {
+			t.Errorf("rolled back: %d calls, %v", n, err)
+		}
+		runs := 0
+		if err := d.Tx(ctx, func(ctx context.Context) error {
+			d.AfterCommit(ctx, count)
+			if runs++; runs == 1 {
+				return db.ErrAgain
+			}
+			return nil
+		}); err != nil || n != 3 || runs != 2 {
+			t.Errorf("run again: %d calls in %d runs, %v", n, runs, err)
+		}
+		if d.AfterCommit(ctx, count); n != 4 {
+			t.Error("not called without a transaction")
+		}
+	})
+}

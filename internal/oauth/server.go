@@ -42,7 +42,7 @@ const (
 	pathAccount = "/account"
 )
 
-// Config is what the authorization server is made of. All but Log is required.
+// Config is what the authorization server is made of. All but Observer and Log is required.
 type Config struct {
 	Issuer    string
 	Engine    *engine.Engine
@@ -58,6 +58,7 @@ type Config struct {
 	Audit     *audit.Log
 	DB        *db.DB
 	Ephemeral ephemeral.Store
+	Observer  Observer     // nil for none
 	Log       *slog.Logger // nil means slog.Default()
 }
 
@@ -78,6 +79,7 @@ type Server struct {
 	db      *db.DB
 	log     *slog.Logger
 
+	observer Observer
 	metadata document
 	guesses  *throttle
 }
@@ -93,6 +95,9 @@ func New(c Config) (*Server, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+	if c.Observer == nil {
+		c.Observer = nobody{}
+	}
 	d, err := prepare(describe(c.Issuer))
 	if err != nil {
 		return nil, err
@@ -100,7 +105,7 @@ func New(c Config) (*Server, error) {
 	return &Server{
 		issuer: c.Issuer, engine: c.Engine, clients: c.Clients, grants: c.Grants, users: c.Users, flows: c.Flows, sms: c.SMS,
 		ring: c.Ring, vault: c.Vault, site: c.Site, audit: c.Audit, db: c.DB, log: c.Log,
-		metadata: d, guesses: newThrottle(c.Ephemeral, c.Vault),
+		observer: c.Observer, metadata: d, guesses: newThrottle(c.Ephemeral, c.Vault),
 	}, nil
 }
 

@@ -27,22 +27,26 @@ func amrSMS() []string { return []string{"sms", "otp"} }
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	shareErrors(w)
 	p, err := formParams(w, r, maxFormBytes)
-	if err != nil {
-		s.writeOAuthError(w, r, err)
-		return
+	var answer engine.TokenResponse
+	if err == nil {
+		answer, err = s.exchange(w, r, p)
 	}
-	c, err := s.authenticate(r, p)
-	if err != nil {
-		s.writeOAuthError(w, r, err)
-		return
-	}
-	share(w, r, c)
-	answer, err := s.engine.Token(r.Context(), engine.TokenRequest{Client: c, Form: p.form(), Check: s.codeCheck(r)})
+	s.observer.TokenDone(tokenDone(p.get("grant_type"), answer, err))
 	if err != nil {
 		s.writeOAuthError(w, r, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, answer)
+}
+
+// exchange is the token request of a client that proves who it is.
+func (s *Server) exchange(w http.ResponseWriter, r *http.Request, p params) (engine.TokenResponse, error) {
+	c, err := s.authenticate(r, p)
+	if err != nil {
+		return engine.TokenResponse{}, err
+	}
+	share(w, r, c)
+	return s.engine.Token(r.Context(), engine.TokenRequest{Client: c, Form: p.form(), Check: s.codeCheck(r)})
 }
 
 // nativeChallenge is a challenge as a native app names it: its id and, after a

@@ -80,6 +80,8 @@ type options struct {
 	clients  string // more items of clients
 	vendors  string // more members of sms.providers
 	route    string // the route of CN, "sink" if empty
+
+	adjust func(*config.Config) // what the file above says already
 }
 
 func start(t *testing.T, m mode) *stack { return startWith(t, m, options{}) }
@@ -109,6 +111,9 @@ func startWith(t *testing.T, m mode, o options) *stack {
 		c, err := config.Load(config.Source{Path: path, Environ: nil, Dev: true, DataDir: dir})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if o.adjust != nil {
+			o.adjust(&c)
 		}
 		operator := freeAddress(t)
 		c.Listen, c.OperatorListen = "127.0.0.1:0", operator

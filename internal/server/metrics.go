@@ -10,7 +10,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/dialtone-id/dialtone/internal/audit"
 	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/oauth"
+	"github.com/dialtone-id/dialtone/internal/oauth/grant"
+	"github.com/dialtone-id/dialtone/internal/signing"
 	"github.com/dialtone-id/dialtone/internal/sms"
 )
 
@@ -23,6 +27,18 @@ type metrics struct {
 	sendTime *prometheus.HistogramVec
 	checks   *prometheus.CounterVec
 	captcha  *prometheus.CounterVec
+	codes    *prometheus.CounterVec
+	people   people
+	tokens   *prometheus.CounterVec
+	refused  *prometheus.CounterVec
+
+	all []prometheus.Collector // for the test that knows every name
+}
+
+// people is what they did, read off the audit log.
+type people struct {
+	logins, consents      *prometheus.CounterVec
+	registrations, reused prometheus.Counter
 }
 
 func newMetrics(version string) *metrics {
@@ -36,7 +52,7 @@ func newMetrics(version string) *metrics {
 		sends: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dialtone_sms_sends_total",
 			Help: "Messages by what became of them.",
-		}, []string{"provider", "region", "purpose", "result", "reason"}),
+		}, []string{"provider", "country", "purpose", "result", "reason"}),
 		sendTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "dialtone_sms_send_duration_seconds",
 			Help:    "Time a provider took to answer.",
@@ -50,6 +66,19 @@ func newMetrics(version string) *metrics {
 			Name: "dialtone_captcha_total",
 			Help: "Answers to human checks, by outcome.",
 		}, []string{"type", "result"}),
+		codes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dialtone_otp_challenges_total",
+			Help: "One-time codes that ended: verified, or exhausted by wrong tries.",
+		}, []string{"purpose", "country", "outcome"}),
+		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dialtone_tokens_issued_total",
+			Help: "Tokens handed out by the token endpoint.",
+		}, []string{"grant", "type"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dialtone_token_errors_total",
+			Help: "Token requests refused, by the error of the answer.",
+		}, []string{"grant", "error"}),
+		people: newPeople(),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "dialtone_build_info",
@@ -57,22 +86,53 @@ func newMetrics(version string) *metrics {
 		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.sends, m.sendTime, m.checks, m.captcha, info,
+	m.register(m.requests, m.sends, m.sendTime, m.checks, m.captcha, m.codes, m.tokens, m.refused, info,
+		m.people.logins, m.people.registrations, m.people.consents, m.people.reused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
+func (m *metrics) register(list ...prometheus.Collector) {
+	m.registry.MustRegister(list...)
+	m.all = append(m.all, list...)
+}
+
+func newPeople() people {
+	return people{
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dialtone_logins_total",
+			Help: "Sign-ins of people who proved who they are; refused are those of disabled accounts.",
+		}, []string{"method", "result", "new_user"}),
+		registrations: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "dialtone_registrations_total",
+			Help: "Accounts that people made by signing in.",
+		}),
+		consents: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dialtone_consents_total",
+			Help: "Answers on the consent page.",
+		}, []string{"decision"}),
+		reused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "dialtone_refresh_reuse_detected_total",
+			Help: "Grants revoked because an old refresh token came again: somebody has a copy.",
+		}),
+	}
+}
+
 // watch adds what is read when somebody scrapes.
-func (m *metrics) watch(d *db.DB, degraded func() bool) {
+func (m *metrics) watch(d *db.DB, ring *signing.Ring, degraded func() bool) {
 	counter := func(name, help string, value func(db.Counters) int64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
 			func() float64 { return float64(value(d.Counters())) })
 	}
-	m.registry.MustRegister(
+	m.register(
 		counter("dialtone_db_commits_total", "Database transactions committed, single statements included.",
 			func(c db.Counters) int64 { return c.Commits }),
 		counter("dialtone_db_reads_total", "Database reads outside a transaction.",
 			func(c db.Counters) int64 { return c.Reads }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "dialtone_signing_key_age_seconds",
+			Help: "How long the oldest of the active signing keys has signed.",
+		}, func() float64 { return time.Since(ring.ActiveSince()).Seconds() }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "dialtone_ephemeral_degraded",
 			Help: "1 while Redis is configured but away and SQL stands in.",
@@ -94,7 +154,50 @@ func (m *metrics) SendSettled(e sms.SendSettled) {
 	m.sendTime.WithLabelValues(e.Provider).Observe(e.Duration.Seconds())
 }
 
-func (m *metrics) CheckDone(e sms.CheckDone) { m.checks.WithLabelValues(e.Result).Inc() }
+func (m *metrics) CheckDone(e sms.CheckDone) {
+	m.checks.WithLabelValues(e.Result).Inc()
+	switch {
+	case e.Result == "right":
+		m.codes.WithLabelValues(string(e.Purpose), e.Region, "verified").Inc()
+	case e.Ended:
+		m.codes.WithLabelValues(string(e.Purpose), e.Region, "exhausted").Inc()
+	}
+}
+
+// TokenDone is what oauth tells (oauth.Observer).
+func (m *metrics) TokenDone(e oauth.TokenDone) {
+	if e.Error != "" {
+		m.refused.WithLabelValues(e.Grant, e.Error).Inc()
+		return
+	}
+	m.tokens.WithLabelValues(e.Grant, "access").Inc()
+	if e.Refresh {
+		m.tokens.WithLabelValues(e.Grant, "refresh").Inc()
+	}
+	if e.ID {
+		m.tokens.WithLabelValues(e.Grant, "id").Inc()
+	}
+}
+
+// recorded counts what the audit log has recorded (audit.Log.Observe).
+func (m *metrics) recorded(e audit.Event) {
+	method := e.Detail["method"]
+	switch {
+	case e.Name == "login.succeeded":
+		m.people.logins.WithLabelValues(method, "success", "false").Inc()
+	case e.Name == "login.refused":
+		m.people.logins.WithLabelValues(method, "refused", "false").Inc()
+	case e.Name == "user.created" && method != "": // an operator's accounts have none
+		m.people.logins.WithLabelValues(method, "success", "true").Inc()
+		m.people.registrations.Inc()
+	case e.Name == "consent.granted":
+		m.people.consents.WithLabelValues("allow").Inc()
+	case e.Name == "consent.denied":
+		m.people.consents.WithLabelValues("deny").Inc()
+	case e.Name == "grant.reuse_detected" && e.Detail["reason"] == grant.ReasonRefreshReused:
+		m.people.reused.Inc()
+	}
+}
 
 // captchaDone is what a human check tells (captcha.Config.Observe).
 func (m *metrics) captchaDone(kind, result string) { m.captcha.WithLabelValues(kind, result).Inc() }

@@ -90,7 +90,8 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Server, err error)
 		return nil, fmt.Errorf("open short-lived state: %w", err)
 	}
 	s.metrics = newMetrics(o.Version)
-	s.metrics.watch(s.core.DB, s.degraded)
+	s.metrics.watch(s.core.DB, s.core.Ring, s.degraded)
+	s.core.Audit.Observe(s.metrics.recorded)
 	if s.tracer, err = startTracing(ctx); err != nil {
 		return nil, err
 	}
@@ -121,7 +122,8 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Server, err error)
 	flows := user.NewFlows(s.core.Vault, s.secure)
 	if s.oauth, err = oauth.New(oauth.Config{
 		Issuer: c.Issuer, Engine: tokens, Clients: s.core.Clients, Grants: s.core.Grants, Users: s.core.Users, Flows: flows,
-		SMS: s.sms, Captcha: human, Ring: s.core.Ring, Site: s.site, Audit: s.core.Audit, DB: s.core.DB, Vault: s.core.Vault, Ephemeral: s.short, Log: o.Log,
+		SMS: s.sms, Captcha: human, Ring: s.core.Ring, Site: s.site, Audit: s.core.Audit, DB: s.core.DB, Vault: s.core.Vault, Ephemeral: s.short,
+		Observer: s.metrics, Log: o.Log,
 	}); err != nil {
 		return nil, fmt.Errorf("start the authorization server: %w", err)
 	}

@@ -69,6 +69,38 @@ func smsConfig(c config.Config, console io.Writer, log *slog.Logger) (sms.Config
 	}, nil
 }
 
+// SMSProviders are the providers that a verb beside the server may ask: the one
+// of a name, or without a name those of a region's route in its order.
+func SMSProviders(c config.Config, region, name string, console io.Writer) ([]sms.Provider, error) {
+	if p, ok := c.SMS.Providers[name]; ok {
+		built, err := provider(name, p, console)
+		if err != nil {
+			return nil, fmt.Errorf("sms.providers.%s: %w", name, err)
+		}
+		return []sms.Provider{built}, nil
+	}
+	if name != "" {
+		return nil, fmt.Errorf("sms.providers.%s: %w", name, db.ErrNotFound)
+	}
+	built, err := smsConfig(c, console, slog.Default())
+	if err != nil {
+		return nil, err
+	}
+	route := built.Routes[region]
+	if route == nil {
+		route = built.Routes["*"]
+	}
+	if len(route) == 0 {
+		return nil, fmt.Errorf("no route for region %s: %w", region, db.ErrNotFound)
+	}
+	return route, nil
+}
+
+// SMSLimits are what an operator's verbs must keep to as the server does.
+func SMSLimits(c config.Config) (sms.Config, error) {
+	return smsConfig(c, io.Discard, slog.Default())
+}
+
 func provider(name string, p config.Provider, console io.Writer) (sms.Provider, error) {
 	switch p.Type {
 	case "console":

@@ -133,6 +133,17 @@ func (r *Ring) JWKS() (body []byte, etag string) {
 	return set.jwks, set.etag
 }
 
+// ActiveSince is since when the oldest of the keys that sign has signed.
+func (r *Ring) ActiveSince() time.Time {
+	var oldest time.Time
+	for _, k := range r.keys.Load().active {
+		if oldest.IsZero() || k.ActivatedAt.Before(oldest) {
+			oldest = k.ActivatedAt
+		}
+	}
+	return oldest
+}
+
 // Sign makes a compact JWS of a JSON payload, with alg, kid and typ in the
 // header. Types are constants of the program, such as "at+jwt".
 func (r *Ring) Sign(alg Algorithm, typ string, payload []byte) (string, error) {

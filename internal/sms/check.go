@@ -25,43 +25,51 @@ const fewTries = 2
 // of wrong codes, for recognised devices and for others each by themselves. A
 // wrong code is on record in the audit log.
 func (s *Service) Check(ctx context.Context, ref Ref, code string) (Proof, error) {
-	p, result, err := s.checkCode(ctx, ref, code)
-	s.config.Observer.CheckDone(CheckDone{Result: result})
+	done := CheckDone{Purpose: ref.Purpose}
+	p, err := s.checkCode(ctx, ref, code, &done)
+	s.config.Observer.CheckDone(done)
 	return p, err
 }
 
-// checkCode is Check with its outcome in a word.
-func (s *Service) checkCode(ctx context.Context, ref Ref, code string) (p Proof, result string, err error) {
+// checkCode is Check; it fills in the rest of done.
+func (s *Service) checkCode(ctx context.Context, ref Ref, code string, done *CheckDone) (Proof, error) {
+	fail := func(result string, err error) (Proof, error) {
+		done.Result = result
+		return Proof{}, err
+	}
 	if !ref.possible() {
-		return Proof{}, "expired", ErrCodeExpired
+		return fail("expired", ErrCodeExpired)
 	}
 	typed, ok := foldCode(code)
 	if !ok {
 		if err := s.whyNot(ctx, ref, time.Now()); err != nil {
-			return Proof{}, resultOf(err), err
+			return fail(resultOf(err), err)
 		}
-		return Proof{}, "malformed", ErrCodeIncorrect
+		return fail("malformed", ErrCodeIncorrect)
 	}
 	t, err := s.countTry(ctx, ref)
 	if err != nil {
-		return Proof{}, resultOf(err), err
+		return fail(resultOf(err), err)
 	}
 	x, err := s.unseal(ref.ID, t.sealed)
 	if err != nil {
-		return Proof{}, "error", err
+		return fail("error", err)
 	}
 	s.compared.Add(1)
+	done.Region = x.number.Region()
 	if s.vault.VerifyMAC(labelCode, t.mac, codeFields(ref, x.number, typed)...) {
-		return Proof{Number: x.number, Note: x.note, service: s, id: ref.ID, lookup: t.lookup, known: t.known, charged: t.charged}, "right", nil
+		done.Result = "right"
+		return Proof{Number: x.number, Note: x.note, service: s, id: ref.ID, lookup: t.lookup, known: t.known, charged: t.charged}, nil
 	}
 	s.recordRefused(ctx, ref, t)
 	switch left := t.max - t.used; {
 	case left <= 0:
-		return Proof{}, "incorrect", ErrAttemptsExceeded
+		done.Ended = true
+		return fail("incorrect", ErrAttemptsExceeded)
 	case left <= fewTries:
-		return Proof{}, "incorrect", ErrCodeIncorrectLast.With("tries", strconv.Itoa(left))
+		return fail("incorrect", ErrCodeIncorrectLast.With("tries", strconv.Itoa(left)))
 	}
-	return Proof{}, "incorrect", ErrCodeIncorrect
+	return fail("incorrect", ErrCodeIncorrect)
 }
 
 // try is a counted one.

@@ -21,7 +21,10 @@ type SendSettled struct {
 
 // CheckDone is the end of one Check.
 type CheckDone struct {
-	Result string // "right", "incorrect", "malformed", "expired", "exhausted", "limited", "stopped", "error"
+	Purpose Purpose
+	Region  string // ISO 3166, "" unless a code was compared
+	Ended   bool   // the challenge's last try was wrong
+	Result  string // "right", "incorrect", "malformed", "expired", "exhausted", "limited", "stopped", "error"
 }
 
 type nobody struct{}

@@ -3,8 +3,8 @@
 // and codes, keep their default limits for one number, fail as told, and put
 // what they take into an inbox instead of sending it.
 //
-// It serves tests and operators who want to try a provider without an account.
-// It logs nothing. It is no part of what a production server uses.
+// It serves tests and, as an [Office], operators who want to try providers
+// without an account. It logs nothing. It is no part of what a production server uses.
 package fake
 
 import (

@@ -11,15 +11,15 @@ import (
 // Received is a message that a fake vendor has taken. It is the delivery
 // channel and no log: number and code are in clear.
 type Received struct {
-	Provider  string // of the fake
-	To        string // E.164
-	Sign      string // the signature (签名), "" if the vendor binds it to the template
-	Template  string // its id
-	Values    []string
-	Text      string // the template with its values, behind 【sign】
-	MessageID string // ours, as the vendor got it
-	Ref       string // the vendor's
-	At        time.Time
+	Provider  string    `json:"provider"`       // of the fake
+	To        string    `json:"to"`             // E.164
+	Sign      string    `json:"sign,omitempty"` // the signature (签名), "" if the vendor binds it to the template
+	Template  string    `json:"template"`       // its id
+	Values    []string  `json:"values"`
+	Text      string    `json:"text"`       // the template with its values, behind 【sign】
+	MessageID string    `json:"message_id"` // ours, as the vendor got it
+	Ref       string    `json:"ref"`        // the vendor's
+	At        time.Time `json:"at"`
 }
 
 // Inbox keeps messages in the order of their arrival. It is safe for concurrent use.
