@@ -149,7 +149,7 @@ func (s *Server) resendChallenge(ctx context.Context, in *resendInput) (*challen
 		return nil, s.problemOf(in.request, err)
 	}
 	named := parseNativeChallenge(in.ID)
-	challenge, err := s.sms.Resend(ctx, named.ref(c.ID), locale, user.CallerOf(ctx).Address)
+	challenge, err := s.sms.Resend(ctx, named.ref(c.ID), sms.Again{Locale: locale, Address: user.CallerOf(ctx).Address})
 	return s.answerChallenge(in.request, challenge, named.key, err)
 }
 

@@ -121,7 +121,7 @@ func (p *Pages) resendCode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.flowGone(w, r, err)
 	}
-	challenge, err := p.SMS.Resend(r.Context(), c.ref, p.language(r, c.flow), CallerOf(r.Context()).Address)
+	challenge, err := p.SMS.Resend(r.Context(), c.ref, sms.Again{Locale: p.language(r, c.flow), Address: CallerOf(r.Context()).Address})
 	if err != nil {
 		return p.codeMistake(w, r, c, err)
 	}
