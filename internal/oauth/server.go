@@ -17,6 +17,7 @@ import (
 	"github.com/dialtone-id/dialtone/internal/oauth/grant"
 	"github.com/dialtone-id/dialtone/internal/signing"
 	"github.com/dialtone-id/dialtone/internal/sms"
+	"github.com/dialtone-id/dialtone/internal/sms/captcha"
 	"github.com/dialtone-id/dialtone/internal/user"
 	"github.com/dialtone-id/dialtone/web"
 )
@@ -41,7 +42,7 @@ const (
 	pathAccount = "/account"
 )
 
-// Config is what the authorization server is made of. All but Log is required.
+// Config is what the authorization server is made of. All but Captcha and Log is required.
 type Config struct {
 	Issuer    string
 	Engine    *engine.Engine
@@ -56,6 +57,7 @@ type Config struct {
 	Audit     *audit.Log
 	DB        *db.DB
 	Ephemeral ephemeral.Store
+	Captcha   captcha.Gate // nil for none: what asks for a human check is then refused
 	Log       *slog.Logger // nil means slog.Default()
 }
 
@@ -68,12 +70,13 @@ type Server struct {
 	grants  *grant.Store
 	users   *user.Service
 	flows   *user.Flows
-	sms     *sms.Service
+	sms     texts
 	ring    *signing.Ring
 	vault   *signing.Vault
 	site    *web.Site
 	audit   *audit.Log
 	db      *db.DB
+	captcha captcha.Gate
 	log     *slog.Logger
 
 	metadata document
@@ -97,7 +100,7 @@ func New(c Config) (*Server, error) {
 	}
 	return &Server{
 		issuer: c.Issuer, engine: c.Engine, clients: c.Clients, grants: c.Grants, users: c.Users, flows: c.Flows, sms: c.SMS,
-		ring: c.Ring, vault: c.Vault, site: c.Site, audit: c.Audit, db: c.DB, log: c.Log,
+		ring: c.Ring, vault: c.Vault, site: c.Site, audit: c.Audit, db: c.DB, captcha: c.Captcha, log: c.Log,
 		metadata: d, guesses: newThrottle(c.Ephemeral, c.Vault),
 	}, nil
 }
