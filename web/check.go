@@ -44,12 +44,25 @@ type checkView struct {
 	*Check
 	PictureURL, SoundURL template.URL
 	Here                 template.URL // this page by GET
+	Action               string       // where the form goes: a button that says so is not held back by the script
 	Problem              *notice
 }
 
+func viewCheck(f facts, here template.URL, problem *notice) *checkView {
+	if f.check == nil {
+		return nil
+	}
+	c := &checkView{Check: f.check, Problem: problem, Here: here, Action: "/login"}
+	if f.template == "code" {
+		c.Action = "/login/code/resend"
+	}
+	c.PictureURL, c.SoundURL = media("png", f), media("wav", f)
+	return c
+}
+
 // media is where the picture or the sound of a check is; kind is the file's extension.
-func media(kind string, f facts, ticket string) template.URL {
-	q := url.Values{"ticket": {ticket}}
+func media(kind string, f facts) template.URL {
+	q := url.Values{"ticket": {f.check.Ticket}}
 	for _, field := range f.step {
 		if field.Name == "flow" {
 			q.Set(field.Name, field.Value)

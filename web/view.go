@@ -87,10 +87,7 @@ func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 		v.At = e.notices(f)
 		v.CodeSpent = codeSpent(f.problem.Code)
 	}
-	if f.check != nil {
-		v.Check = &checkView{Check: f.check, Problem: v.At.Check, Here: v.Here}
-		v.Check.PictureURL, v.Check.SoundURL = media("png", f, v.Check.Ticket), media("wav", f, v.Check.Ticket)
-	}
+	v.Check = viewCheck(f, v.Here, v.At.Check)
 	if !v.CodeSpent {
 		v.Delivery = e.delivery(f.status, f.reason)
 	}

@@ -269,9 +269,9 @@
 
   // --- human check -----------------------------------------------------------
 
-  // humanCheck goes with the script that solves the check: while that says it is
-  // at work the form waits for it, and the button shows so. If it takes long, or
-  // fails, there is a picture.
+  // humanCheck goes with the script that solves the check and says in
+  // #human-status where it is: while that is at work the button shows so; if it
+  // takes long, or fails, there is a picture.
   function humanCheck(box) {
     // Coming back must not send the number again.
     if (history.replaceState) history.replaceState(null, '', box.dataset.url);
@@ -279,16 +279,12 @@
     if (!line) return;
     const form = box.closest('form');
     const button = form.querySelector('[type=submit]');
-    const working = () => line.textContent === line.dataset.working;
     const instead = () => { if (byId('captcha-instead')) byId('captcha-instead').hidden = false; };
     const show = () => {
       if (line.textContent === line.dataset.failed) instead();
-      if (working()) button.setAttribute('aria-busy', 'true');
+      if (line.textContent === line.dataset.working) button.setAttribute('aria-busy', 'true');
       else if (!form.dataset.sent) button.removeAttribute('aria-busy');
     };
-    form.addEventListener('submit', (event) => {
-      if (working() && !(event.submitter && event.submitter.name)) event.preventDefault();
-    });
     new MutationObserver(show).observe(line, { childList: true });
     setTimeout(instead, 8000);
   }
