@@ -3,6 +3,7 @@ package user
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -58,7 +59,8 @@ func (d *demanding) want(level string) {
 	d.level = level
 }
 
-// gate is a human check whose puzzles are solved by their own number, once each.
+// gate is a human check whose puzzles are solved by their own number, once each,
+// or by what a browser's script makes of them.
 type gate struct {
 	mu      sync.Mutex
 	off     bool
@@ -78,7 +80,21 @@ func (g *gate) Puzzle(_ context.Context, b captcha.Binding, level int) (captcha.
 	}
 	g.puzzles, g.levels = append(g.puzzles, b), append(g.levels, level)
 	id := fmt.Sprint(len(g.puzzles) - 1)
-	return captcha.Puzzle{Type: "pow", Data: json.RawMessage(`{"solution":"` + id + `"}`), Ticket: "ticket-" + id}, nil
+	challenge := sha256.Sum256([]byte(id + "&7"))
+	data := fmt.Sprintf(`{"algorithm":"SHA-256","challenge":"%x","maxnumber":50,"salt":"%s&","signature":""}`, challenge, id)
+	return captcha.Puzzle{Type: "pow", Data: json.RawMessage(data), Ticket: "ticket-" + id}, nil
+}
+
+// solved is the puzzle's number, from a script's proof or as it is.
+func solved(proof string) string {
+	var p struct {
+		Number int
+		Salt   string
+	}
+	if text, err := base64.StdEncoding.DecodeString(proof); err != nil || json.Unmarshal(text, &p) != nil || p.Number != 7 {
+		return proof
+	}
+	return strings.TrimSuffix(p.Salt, "&")
 }
 
 func (g *gate) Verify(_ context.Context, b captcha.Binding, a captcha.Answer) error {
@@ -88,7 +104,7 @@ func (g *gate) Verify(_ context.Context, b captcha.Binding, a captcha.Answer) er
 		return g.broken
 	}
 	id := -1
-	switch _, err := fmt.Sscanf(a.Proof+strings.TrimPrefix(a.Ticket, "ticket-"), "%d", &id); {
+	switch _, err := fmt.Sscanf(solved(a.Proof)+strings.TrimPrefix(a.Ticket, "ticket-"), "%d", &id); {
 	case err != nil, id < 0, id >= len(g.puzzles), g.used[id], a.Proof == "" && a.Typed != fmt.Sprint(id):
 		return captcha.ErrFailed
 	}
@@ -137,12 +153,12 @@ func (r reply) solution(t testing.TB) string {
 	}
 	var p struct {
 		Type string
-		Data struct{ Solution string }
+		Data struct{ Salt string }
 	}
 	if err := json.Unmarshal([]byte(html.UnescapeString(found[1])), &p); err != nil || p.Type != "pow" {
 		t.Fatalf("puzzle %s: %v", found[1], err)
 	}
-	return p.Data.Solution
+	return strings.TrimSuffix(p.Data.Salt, "&")
 }
 
 // field is the value of a hidden field, "" if there is none.
