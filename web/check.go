@@ -27,12 +27,15 @@ type Check struct {
 // Solved reports whether a script is to solve the check.
 func (c *Check) Solved() bool { return !c.Picture || c.Ticket == "" }
 
+// Alone reports whether the script needs no person, as a vendor's widget does.
+func (c *Check) Alone() bool { return c.Type == "pow" }
+
 // script is the asset that solves the check, "" if the person does.
 func (c *Check) script() string {
 	switch {
 	case c == nil || !c.Solved():
 		return ""
-	case c.Type == "pow":
+	case c.Alone():
 		return "pow.js"
 	default:
 		return "geetest.js"

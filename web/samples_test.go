@@ -42,6 +42,12 @@ func samples() map[string]Page {
 			l.Phone, l.Agreed, l.Check = "13800138000", true, &pow
 			l.Problem = &Problem{Code: "captcha_failed", Field: "captcha-typed"}
 		}),
+		"login-widget": loginWith(func(l *Login) {
+			l.Phone, l.Agreed, l.Check = "13800138000", true, &Check{
+				Type: "geetest_v4", Ticket: "dGlja2V0", Origins: []string{"https://vendor.example"},
+				Puzzle: `{"type":"geetest_v4","data":{"captchaId":"x","state":"y","script":"https://vendor.example/gt4.js"}}`,
+			}
+		}),
 		"login-picture": loginWith(func(l *Login) { l.Phone, l.Agreed, l.Check = "13800138000", true, &picture }),
 		"login-picture-failed": loginWith(func(l *Login) {
 			l.Phone, l.Agreed, l.Check = "13800138000", true, &picture

@@ -270,8 +270,8 @@
   // --- human check -----------------------------------------------------------
 
   // humanCheck goes with the script that solves the check and says in
-  // #human-status where it is: while that is at work the button shows so; if it
-  // takes long, or fails, there is a picture.
+  // #human-status where it is: while that is at work alone the button shows so; if
+  // it takes long, or fails, there is a picture.
   function humanCheck(box) {
     // Coming back must not send the number again.
     if (history.replaceState) history.replaceState(null, '', box.dataset.url);
@@ -282,7 +282,7 @@
     const instead = () => { if (byId('captcha-instead')) byId('captcha-instead').hidden = false; };
     const show = () => {
       if (line.textContent === line.dataset.failed) instead();
-      if (line.textContent === line.dataset.working) button.setAttribute('aria-busy', 'true');
+      if (line.textContent === line.dataset.working && 'alone' in box.dataset) button.setAttribute('aria-busy', 'true');
       else if (!form.dataset.sent) button.removeAttribute('aria-busy');
     };
     new MutationObserver(show).observe(line, { childList: true });
