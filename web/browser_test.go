@@ -110,6 +110,31 @@ type stage struct {
 	mu    sync.Mutex
 	posts []string
 	hold  chan struct{} // answers to POSTs wait for it
+	news  []string      // answers to the code page's questions, the last again and again; "" for 404
+	asked int           // how many there were
+}
+
+// tell answers the code page's next question.
+func (st *stage) tell(w http.ResponseWriter) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	news := ""
+	if len(st.news) > 0 {
+		news = st.news[min(st.asked, len(st.news)-1)]
+	}
+	st.asked++
+	if news == "" {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprint(w, news)
+}
+
+func (st *stage) questions() int {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.asked
 }
 
 func newStage(t *testing.T, pages map[string]Page) *stage {
@@ -120,6 +145,10 @@ func newStage(t *testing.T, pages map[string]Page) *stage {
 	mux.Handle("GET /favicon.ico", site.Favicon())
 	mux.HandleFunc("GET /p/{name}", func(w http.ResponseWriter, r *http.Request) {
 		site.Render(w, r, http.StatusOK, pages[r.PathValue("name")])
+	})
+	mux.HandleFunc("GET /login/code/status", func(w http.ResponseWriter, _ *http.Request) { st.tell(w) })
+	mux.HandleFunc("GET /login/code", func(w http.ResponseWriter, r *http.Request) {
+		site.Render(w, r, http.StatusOK, pages["code"])
 	})
 	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
 		if err := r.ParseForm(); err != nil {
@@ -146,8 +175,17 @@ func (st *stage) posted() string {
 	return strings.Join(st.posts, "\n")
 }
 
-// scene is one test in a tab of its own: it opens a page of a fresh stage.
+// scene is one test in a tab of its own: it opens a page of a fresh stage, whose
+// first field has the focus.
 func scene(parent context.Context, t *testing.T, name string, pages map[string]Page, play func(tb tab, st *stage)) {
+	checkScene(parent, t, name, pages, func(tb tab, st *stage) {
+		tb.until("document.activeElement !== document.body") // autofocus comes after the load event
+		play(tb, st)
+	})
+}
+
+// checkScene is scene for pages that a script is busy with: they take no focus.
+func checkScene(parent context.Context, t *testing.T, name string, pages map[string]Page, play func(tb tab, st *stage)) {
 	t.Run(name, func(t *testing.T) {
 		st := newStage(t, pages)
 		ctx, cancel := chromedp.NewContext(parent)
@@ -157,8 +195,6 @@ func scene(parent context.Context, t *testing.T, name string, pages map[string]P
 		}
 		ctx, stop := context.WithTimeout(ctx, 30*time.Second)
 		defer stop()
-		tb := tab{t, ctx}
-		tb.until("document.activeElement !== document.body") // autofocus comes after the load event
-		play(tb, st)
+		play(tab{t, ctx}, st)
 	})
 }

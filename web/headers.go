@@ -35,13 +35,23 @@ func setHeaders(h http.Header, f facts, lang string) {
 	}
 }
 
-// contentSecurityPolicy allows our own assets, one form target and, where a
-// client has a logo, images.
+// contentSecurityPolicy allows our own assets, one form target, where a client
+// has a logo images, and for a human check its worker, its sound or its vendor.
 func contentSecurityPolicy(f facts) string {
 	var b strings.Builder
-	b.WriteString("default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'")
+	vendor := ""
+	if f.check.script() != "" {
+		for _, origin := range f.check.Origins {
+			vendor += " " + origin
+		}
+	}
+	b.WriteString("default-src 'none'; style-src 'self'" + vendor + "; script-src 'self'" + vendor +
+		"; connect-src 'self'" + vendor + "; img-src 'self'" + vendor)
 	if f.client != nil {
 		b.WriteString(imageSource(f.client.LogoURI))
+	}
+	if f.check != nil {
+		b.WriteString("; worker-src 'self'; media-src 'self'")
 	}
 	b.WriteString("; form-action 'self'")
 	b.WriteString(formTargets(cmp.Or(f.target, f.common.FormAction)))

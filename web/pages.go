@@ -11,6 +11,9 @@ type facts struct {
 	common   Common
 	client   *Client
 	problem  *Problem
+	check    *Check
+	status   string // of a message, as in Code; with reason
+	reason   string
 	fields   []string // ids of the form fields a Problem may belong to
 	regions  []Region
 	step     []Field // query of the GET that shows this page
@@ -59,18 +62,20 @@ type Login struct {
 	AskAgreement bool
 	Agreed       bool
 	CanCancel    bool
+	Check        *Check // has to be passed before the code is sent; nil for none
 	Problem      *Problem
 }
 
 func (p Login) facts() facts {
 	return facts{
-		template: "login", common: p.Common, client: p.Client, problem: p.Problem,
-		fields: []string{"phone", "agree"}, regions: p.Regions, step: []Field{{"flow", p.Flow}},
+		template: "login", common: p.Common, client: p.Client, problem: p.Problem, check: p.Check,
+		fields: []string{"phone", "agree", "captcha-typed"}, regions: p.Regions, step: []Field{{"flow", p.Flow}},
 		script: "dialtone.js", popup: p.Client != nil,
 	}
 }
 
-// Code is /login/code: ids page-code, code, verify-code, resend-code, change-phone.
+// Code is /login/code: ids page-code, code, verify-code, resend-code, change-phone,
+// status, check-again. Its script asks GET /login/code/status how the message does.
 type Code struct {
 	Common
 	Flow, Challenge string
@@ -78,15 +83,17 @@ type Code struct {
 	Masked          string
 	ResendIn        int    // seconds until a re-send is allowed
 	ExpiresIn       int    // seconds the code stays valid
-	Status          string // "sending", "sent", "unknown"
+	Status          string // "sending", "sent", "unknown", "delivered", "undelivered"; "" shows nothing
+	Reason          string // of "undelivered": "off", "number", "blocked", "limited" or ""
 	CanCancel       bool
+	Check           *Check // has to be passed before another message is sent; nil for none
 	Problem         *Problem
 }
 
 func (p Code) facts() facts {
 	return facts{
-		template: "code", common: p.Common, client: p.Client, problem: p.Problem,
-		fields: []string{"code"}, step: []Field{{"flow", p.Flow}, {"challenge", p.Challenge}},
+		template: "code", common: p.Common, client: p.Client, problem: p.Problem, check: p.Check,
+		status: p.Status, reason: p.Reason, fields: []string{"code", "captcha-typed"}, step: []Field{{"flow", p.Flow}, {"challenge", p.Challenge}},
 		script: "dialtone.js", popup: p.Client != nil,
 	}
 }

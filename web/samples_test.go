@@ -1,6 +1,16 @@
 package web
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+)
+
+// puzzle is a proof of work as a page carries it.
+func puzzle(challenge [sha256.Size]byte) string {
+	return `{"type":"pow","data":{"algorithm":"SHA-256","challenge":"` + hex.EncodeToString(challenge[:]) +
+		`","maxnumber":1000000,"salt":"salt&","signature":"00"}}`
+}
 
 // samples are pages as handlers fill them, by a name for golden files. Every
 // page type is here, and every state of a page that looks different.
@@ -22,8 +32,27 @@ func samples() map[string]Page {
 	}
 	loginWith := func(change func(*Login)) Login { l := login; change(&l); return l }
 	codeWith := func(change func(*Code)) Code { c := code; change(&c); return c }
+	pow := Check{Type: "pow", Ticket: "dGlja2V0", Puzzle: puzzle(sha256.Sum256(nil))} // which no number solves
+	picture := pow
+	picture.Picture = true
 	return map[string]Page{
-		"login":        login,
+		"login":       login,
+		"login-check": loginWith(func(l *Login) { l.Phone, l.Agreed, l.Check = "13800138000", true, &pow }),
+		"login-check-failed": loginWith(func(l *Login) {
+			l.Phone, l.Agreed, l.Check = "13800138000", true, &pow
+			l.Problem = &Problem{Code: "captcha_failed", Field: "captcha-typed"}
+		}),
+		"login-widget": loginWith(func(l *Login) {
+			l.Phone, l.Agreed, l.Check = "13800138000", true, &Check{
+				Type: "geetest_v4", Ticket: "dGlja2V0", Origins: []string{"https://vendor.example"},
+				Puzzle: `{"type":"geetest_v4","data":{"captchaId":"x","state":"y","script":"https://vendor.example/gt4.js"}}`,
+			}
+		}),
+		"login-picture": loginWith(func(l *Login) { l.Phone, l.Agreed, l.Check = "13800138000", true, &picture }),
+		"login-picture-failed": loginWith(func(l *Login) {
+			l.Phone, l.Agreed, l.Check = "13800138000", true, &picture
+			l.Problem = &Problem{Code: "captcha_failed", Field: "captcha-typed"}
+		}),
 		"login-direct": Login{Flow: "Zk3mP0aQ", Regions: china},
 		"login-regions": loginWith(func(l *Login) {
 			l.Regions, l.Phone, l.Agreed = several, "138001", true
@@ -35,8 +64,20 @@ func samples() map[string]Page {
 		"login-limit": loginWith(func(l *Login) {
 			l.Agreed, l.Problem = true, &Problem{Code: "sms_hourly_limit", RetryAfter: 40 * time.Minute}
 		}),
-		"code":      codeWith(func(c *Code) { c.ResendIn = 58 }),
-		"code-late": codeWith(func(c *Code) { c.Status = "unknown" }),
+		"code":             codeWith(func(c *Code) { c.ResendIn = 58 }),
+		"code-sending":     codeWith(func(c *Code) { c.Status, c.ResendIn = "sending", 60 }),
+		"code-late":        codeWith(func(c *Code) { c.Status = "unknown" }),
+		"code-delivered":   codeWith(func(c *Code) { c.Status, c.ResendIn = "delivered", 52 }),
+		"code-off":         codeWith(func(c *Code) { c.Status, c.Reason = "undelivered", "off" }),
+		"code-number":      codeWith(func(c *Code) { c.Status, c.Reason = "undelivered", "number" }),
+		"code-blocked":     codeWith(func(c *Code) { c.Status, c.Reason = "undelivered", "blocked" }),
+		"code-limited":     codeWith(func(c *Code) { c.Status, c.Reason = "undelivered", "limited" }),
+		"code-undelivered": codeWith(func(c *Code) { c.Status, c.ResendIn = "undelivered", 21 }),
+		"code-failed":      codeWith(func(c *Code) { c.Status, c.Problem = "failed", &Problem{Code: "sms_not_sent"} }),
+		"code-check":       codeWith(func(c *Code) { c.Check = &pow }),
+		"code-picture": codeWith(func(c *Code) {
+			c.Check, c.Problem = &picture, &Problem{Code: "captcha_failed", Field: "captcha-typed"}
+		}),
 		"code-last": codeWith(func(c *Code) {
 			c.Problem = &Problem{Code: "code_incorrect_last", Field: "code", Params: map[string]string{"tries": "1"}}
 		}),

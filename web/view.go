@@ -17,17 +17,19 @@ type view struct {
 	Page      Page
 	At        notices
 	Failed    bool
+	Check     *checkView   // of the form that has to pass one
 	CodeSpent bool         // this code will never work, so the way on is a new one
+	Delivery  string       // what became of the message, in words
 	Here      template.URL // this page, ready for "lang="; begins with "?" or with a path of ours
 	Client    *clientView
 	Region    *regionView  // the only one
 	Regions   []regionView // if there are several
-	Script    string       // asset name
+	Scripts   []string     // asset names
 	RequestID string
 }
 
 // notices hold the text of a problem at the field that it belongs to.
-type notices struct{ Form, Phone, Agree, Code *notice }
+type notices struct{ Form, Phone, Agree, Code, Check *notice }
 
 // notice is a localised Problem. Field is empty where it is about the whole form.
 type notice struct{ Field, Text string }
@@ -74,12 +76,20 @@ func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 		Failed:    f.problem != nil,
 		Here:      here(r, f),
 		Client:    viewClient(f.client),
-		Script:    f.script,
 		RequestID: f.common.RequestID,
+	}
+	for _, script := range []string{f.script, f.check.script()} {
+		if script != "" {
+			v.Scripts = append(v.Scripts, script)
+		}
 	}
 	if f.problem != nil {
 		v.At = e.notices(f)
 		v.CodeSpent = codeSpent(f.problem.Code)
+	}
+	v.Check = viewCheck(f, v.Here, v.At.Check)
+	if !v.CodeSpent {
+		v.Delivery = e.delivery(f.status, f.reason)
 	}
 	for _, r := range f.regions {
 		v.Regions = append(v.Regions, e.viewRegion(r))
@@ -91,7 +101,7 @@ func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 }
 
 func codeSpent(problem string) bool {
-	return problem == "code_expired" || problem == "code_attempts_exceeded"
+	return problem == "code_expired" || problem == "code_attempts_exceeded" || problem == "sms_not_sent"
 }
 
 func (e *edition) viewRegion(r Region) regionView {
@@ -133,6 +143,14 @@ func (e *edition) notices(f facts) (at notices) {
 		at.Agree = n
 	case n.Field == "code":
 		at.Code = n
+	case f.check == nil: // a form without a check has no such field
+		n.Field = ""
+		at.Form = n
+	default:
+		if f.check.Solved() {
+			n.Field = "" // there is nothing to type
+		}
+		at.Check = n
 	}
 	return at
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/oauth/client"
 	"github.com/dialtone-id/dialtone/internal/sms"
+	"github.com/dialtone-id/dialtone/internal/sms/captcha"
 	"github.com/dialtone-id/dialtone/internal/user"
 )
 
@@ -37,6 +38,15 @@ var (
 	errNotNative         = errUnauthorizedClient.Describe("the client may not use the SMS-code grant")
 	errMember            = fault.New(http.StatusUnprocessableEntity, "invalid_request", "a member of the request is not acceptable")
 )
+
+// texts sends codes and checks them; *sms.Service is one.
+type texts interface {
+	ParseNumber(input string) (sms.Number, error)
+	Send(ctx context.Context, r sms.Request) (sms.Challenge, error)
+	Resend(ctx context.Context, ref sms.Ref, a sms.Again) (sms.Challenge, error)
+	Get(ctx context.Context, ref sms.Ref) (sms.Challenge, error)
+	Check(ctx context.Context, ref sms.Ref, code string) (sms.Proof, error)
+}
 
 // challengeInput asks for a code. Every member is a string.
 type challengeInput struct {
@@ -59,6 +69,7 @@ type resendInput struct {
 		ClientID     string `json:"client_id"`
 		ClientSecret string `json:"client_secret,omitempty"`
 		Locale       string `json:"locale,omitempty"`
+		Captcha      string `json:"captcha,omitempty" doc:"Proof of a human check, where one is demanded"`
 	}
 	request *http.Request
 }
@@ -104,7 +115,7 @@ func (s *Server) Native(api huma.API) {
 		OperationID: "resend-sms-challenge", Method: http.MethodPost, Path: pathResend,
 		Summary: "Send the same code again", Tags: []string{"SMS-code grant"}, Errors: errs,
 		SkipValidateBody: true, MaxBodyBytes: maxJSONBytes,
-		Middlewares: huma.Middlewares{s.strictJSON("client_id", "client_secret", "locale")},
+		Middlewares: huma.Middlewares{s.strictJSON("client_id", "client_secret", "locale", "captcha")},
 	}, s.resendChallenge)
 }
 
@@ -132,11 +143,15 @@ func (s *Server) createChallenge(ctx context.Context, in *challengeInput) (*chal
 		return nil, s.problemOf(in.request, err)
 	}
 	key := newNativeKey()
-	challenge, err := s.sms.Send(ctx, sms.Request{
+	request := sms.Request{
 		Number: number, Purpose: sms.Login, ClientID: c.ID, Flow: nativeBinding(c.ID, key), Locale: locale,
 		Address: user.CallerOf(ctx).Address, Note: agreement{version: b.AgreementVersion, locale: locale}.String(),
+	}
+	challenge, puzzle, err := captcha.Guard(ctx, s.captcha, s.humanCheckOf(c.ID, number), captcha.Answer{Proof: b.Captcha}, func(human bool) (sms.Challenge, error) {
+		request.Human = human
+		return s.sms.Send(ctx, request)
 	})
-	return s.answerChallenge(in.request, challenge, key, err)
+	return s.answerChallenge(in.request, challenge, key, puzzle, err)
 }
 
 func (s *Server) resendChallenge(ctx context.Context, in *resendInput) (*challengeOutput, error) {
@@ -149,13 +164,29 @@ func (s *Server) resendChallenge(ctx context.Context, in *resendInput) (*challen
 		return nil, s.problemOf(in.request, err)
 	}
 	named := parseNativeChallenge(in.ID)
-	challenge, err := s.sms.Resend(ctx, named.ref(c.ID), locale, user.CallerOf(ctx).Address)
-	return s.answerChallenge(in.request, challenge, named.key, err)
+	before, err := s.sms.Get(ctx, named.ref(c.ID)) // the number, which a human check is bound to
+	if err != nil {
+		return nil, s.problemOf(in.request, err)
+	}
+	again := sms.Again{Locale: locale, Address: user.CallerOf(ctx).Address}
+	challenge, puzzle, err := captcha.Guard(ctx, s.captcha, s.humanCheckOf(c.ID, before.Number), captcha.Answer{Proof: in.Body.Captcha}, func(human bool) (sms.Challenge, error) {
+		again.Human = human
+		return s.sms.Resend(ctx, named.ref(c.ID), again)
+	})
+	return s.answerChallenge(in.request, challenge, named.key, puzzle, err)
 }
 
-func (s *Server) answerChallenge(r *http.Request, c sms.Challenge, key string, err error) (*challengeOutput, error) {
+// humanCheckOf is what a human check for a native client is bound to. No flow
+// exists before the first message, and the client is what asks.
+func (s *Server) humanCheckOf(clientID string, n sms.Number) captcha.Binding {
+	return captcha.Binding{Flow: []byte("native human check|" + clientID), Number: n.Index(s.vault)}
+}
+
+func (s *Server) answerChallenge(r *http.Request, c sms.Challenge, key string, puzzle *captcha.Puzzle, err error) (*challengeOutput, error) {
 	if err != nil {
-		return nil, s.problemOf(r, err)
+		p := s.problemOf(r, err)
+		p.Captcha = puzzle
+		return nil, p
 	}
 	out := &challengeOutput{CacheControl: "no-store"}
 	out.Body.ChallengeID = nativeChallenge{id: c.ID, key: key}.String()

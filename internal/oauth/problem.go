@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/dialtone-id/dialtone/internal/fault"
+	"github.com/dialtone-id/dialtone/internal/sms/captcha"
 )
 
 // problem is RFC 9457 problem details with the fault's stable code as an
@@ -16,6 +17,9 @@ type problem struct {
 	Status int    `json:"status" example:"429"`
 	Code   string `json:"code" doc:"Stable and machine-readable; decide by this" example:"sms_too_soon"`
 	Detail string `json:"detail" doc:"One English sentence for developers"`
+
+	// Captcha is there with captcha_required and captcha_failed: the same request with its proof may go through.
+	Captcha *captcha.Puzzle `json:"captcha,omitempty" doc:"Human check to solve, by its type"`
 
 	headers http.Header
 }

@@ -42,7 +42,7 @@ const (
 	pathAccount = "/account"
 )
 
-// Config is what the authorization server is made of. All but Observer and Log is required.
+// Config is what the authorization server is made of. All but Captcha, Observer and Log is required.
 type Config struct {
 	Issuer    string
 	Engine    *engine.Engine
@@ -51,7 +51,6 @@ type Config struct {
 	Users     *user.Service
 	Flows     *user.Flows
 	SMS       *sms.Service
-	Captcha   *captcha.Checker
 	Ring      *signing.Ring
 	Vault     *signing.Vault
 	Site      *web.Site
@@ -59,6 +58,7 @@ type Config struct {
 	DB        *db.DB
 	Ephemeral ephemeral.Store
 	Observer  Observer     // nil for none
+	Captcha   captcha.Gate // nil for none: what asks for a human check is then refused
 	Log       *slog.Logger // nil means slog.Default()
 }
 
@@ -71,12 +71,13 @@ type Server struct {
 	grants  *grant.Store
 	users   *user.Service
 	flows   *user.Flows
-	sms     *sms.Service
+	sms     texts
 	ring    *signing.Ring
 	vault   *signing.Vault
 	site    *web.Site
 	audit   *audit.Log
 	db      *db.DB
+	captcha captcha.Gate
 	log     *slog.Logger
 
 	observer Observer
@@ -104,7 +105,7 @@ func New(c Config) (*Server, error) {
 	}
 	return &Server{
 		issuer: c.Issuer, engine: c.Engine, clients: c.Clients, grants: c.Grants, users: c.Users, flows: c.Flows, sms: c.SMS,
-		ring: c.Ring, vault: c.Vault, site: c.Site, audit: c.Audit, db: c.DB, log: c.Log,
+		ring: c.Ring, vault: c.Vault, site: c.Site, audit: c.Audit, db: c.DB, captcha: c.Captcha, log: c.Log,
 		observer: c.Observer, metadata: d, guesses: newThrottle(c.Ephemeral, c.Vault),
 	}, nil
 }

@@ -38,7 +38,7 @@ func TestCheckWithoutAChallengeIsUniformlyRefused(t *testing.T) {
 				wantFault(t, second(f.Check(t.Context(), ref, code)), ErrCodeExpired)
 			}
 			wantFault(t, second(f.Get(t.Context(), ref)), ErrCodeExpired)
-			wantFault(t, second(f.Resend(t.Context(), ref, "", r.Address)), ErrCodeExpired)
+			wantFault(t, second(f.Resend(t.Context(), ref, Again{Address: r.Address})), ErrCodeExpired)
 		}
 		if n := f.compared.Load(); n != 0 {
 			t.Errorf("%d codes compared", n)
@@ -63,7 +63,7 @@ func TestCodeIsBoundToPurposeClientAndFlow(t *testing.T) {
 			change(&foreign)
 			wantFault(t, second(f.Check(t.Context(), foreign, code)), ErrCodeExpired)
 			wantFault(t, second(f.Get(t.Context(), foreign)), ErrCodeExpired)
-			wantFault(t, second(f.Resend(t.Context(), foreign, "", login(t, "+8613800138031", "a").Address)), ErrCodeExpired)
+			wantFault(t, second(f.Resend(t.Context(), foreign, Again{Address: login(t, "+8613800138031", "a").Address})), ErrCodeExpired)
 		}
 		if got, err := f.Get(t.Context(), ref); err != nil || got.TriesLeft != 5 {
 			t.Errorf("%+v, %v", got, err)

@@ -44,7 +44,7 @@ func TestCoarseLimits(t *testing.T) {
 				r.Address = test.address(i)
 				var err error
 				if test.resend && i > 0 {
-					_, err = f.Resend(t.Context(), ref, "", r.Address)
+					_, err = f.Resend(t.Context(), ref, Again{Address: r.Address})
 				} else {
 					var c Challenge
 					c, err = f.Send(t.Context(), r)

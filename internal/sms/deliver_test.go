@@ -30,7 +30,7 @@ func TestRejectedSendIsGivenBack(t *testing.T) {
 			age(t, d, (61 * time.Second).Microseconds())
 			f.provider.set(fails(test.class, "isv.SOMETHING"))
 			for range 3 { // no cooldown between them
-				wantFault(t, second(f.Resend(t.Context(), ref, "", r.Address)), test.want)
+				wantFault(t, second(f.Resend(t.Context(), ref, Again{Address: r.Address})), test.want)
 			}
 			messages, rejections = messages+1, rejections+3
 			if s := states(t, d); s["accepted"] != messages || s["rejected"] != rejections || len(s) != 2 {
@@ -43,7 +43,7 @@ func TestRejectedSendIsGivenBack(t *testing.T) {
 				t.Errorf("%s: the code sent before: %v", test.class, err)
 			}
 			f.provider.set(nil)
-			if again, err := f.Resend(t.Context(), ref, "", r.Address); err != nil || again.ID != c.ID || f.provider.code(t) != code {
+			if again, err := f.Resend(t.Context(), ref, Again{Address: r.Address}); err != nil || again.ID != c.ID || f.provider.code(t) != code {
 				t.Errorf("%s: after the refusals: %v", test.class, err)
 			}
 			messages++

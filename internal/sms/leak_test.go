@@ -63,7 +63,7 @@ func TestNothingShowsNumbersOrCodes(t *testing.T) { // alone: it listens to the 
 					note(p, err)
 				}
 				note(f.Get(t.Context(), ref))
-				note(f.Resend(t.Context(), ref, "", r.Address))
+				note(f.Resend(t.Context(), ref, Again{Address: r.Address}))
 				p, err := f.Check(t.Context(), ref, code)
 				note(p, err)
 				note(nil, p.Consume(t.Context()))
@@ -96,7 +96,7 @@ func TestNothingShowsNumbersOrCodes(t *testing.T) { // alone: it listens to the 
 		_, err = d.Exec(t.Context(), `UPDATE sms_challenges SET sealed = code_mac`)
 		note(nil, err)
 		note(f.Get(t.Context(), refOf(c, r)))
-		note(f.Resend(t.Context(), refOf(c, r), "", r.Address))
+		note(f.Resend(t.Context(), refOf(c, r), Again{Address: r.Address}))
 		note(f.Check(t.Context(), refOf(c, r), "246810"))
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()

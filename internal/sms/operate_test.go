@@ -110,7 +110,7 @@ func TestCostOfAChallenge(t *testing.T) {
 		spent("Send after another", 2, 5, 0)
 		age(t, d, (61 * time.Second).Microseconds())
 		before = d.Counters()
-		if _, err := f.Resend(t.Context(), ref, "", r.Address); err != nil {
+		if _, err := f.Resend(t.Context(), ref, Again{Address: r.Address}); err != nil {
 			t.Fatal(err)
 		}
 		spent("Resend", 2, 4, 1)

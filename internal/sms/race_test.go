@@ -219,11 +219,11 @@ func TestReserveIsKeptForKnownDevices(t *testing.T) {
 		r := login(t, "+8613800138057", "s")
 		_, ref := f.send(t, r)
 		for range 9 {
-			if _, err := f.Resend(t.Context(), ref, "", r.Address); err != nil {
+			if _, err := f.Resend(t.Context(), ref, Again{Address: r.Address}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		wantFault(t, second(f.Resend(t.Context(), ref, "", r.Address)), ErrDailyLimit)
+		wantFault(t, second(f.Resend(t.Context(), ref, Again{Address: r.Address})), ErrDailyLimit)
 	})
 }
 

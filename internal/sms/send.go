@@ -32,12 +32,20 @@ func (s *Service) Send(ctx context.Context, r Request) (Challenge, error) {
 	return s.send(ctx, r, false)
 }
 
+// Again is what may be new when a message is asked for once more; the fields are those of Request.
+type Again struct {
+	Locale  string
+	Address netip.Addr
+	Device  string
+	Human   bool
+}
+
 // Resend asks for another message for a challenge whose flow, client and
 // purpose are ref's. While its code lives that code is sent again, the tries
 // already used stay used, and the Challenge is the same. Otherwise, for a day,
 // it is a new challenge for the same number with an ID of its own: callers must
 // go on with the ID they get. Faults: those of Send, ErrCodeExpired.
-func (s *Service) Resend(ctx context.Context, ref Ref, locale string, addr netip.Addr) (Challenge, error) {
+func (s *Service) Resend(ctx context.Context, ref Ref, a Again) (Challenge, error) {
 	if !ref.possible() {
 		return Challenge{}, ErrCodeExpired
 	}
@@ -61,7 +69,7 @@ func (s *Service) Resend(ctx context.Context, ref Ref, locale string, addr netip
 	}
 	return s.send(ctx, Request{
 		Number: x.number, Purpose: ref.Purpose, ClientID: ref.ClientID, Flow: ref.Flow,
-		Locale: locale, Address: addr, KnownDevice: known, Note: x.note,
+		Locale: a.Locale, Address: a.Address, KnownDevice: known, Device: a.Device, Human: a.Human, Note: x.note,
 	}, true)
 }
 

@@ -1,7 +1,6 @@
 package sms
 
 import (
-	"net/netip"
 	"testing"
 	"time"
 
@@ -72,9 +71,9 @@ func TestResendRepeatsTheCodeAndResetsNothing(t *testing.T) {
 				t.Fatal("a wrong code was right")
 			}
 		}
-		wantFault(t, second(f.Resend(t.Context(), ref, "en", r.Address)), ErrTooSoon)
+		wantFault(t, second(f.Resend(t.Context(), ref, Again{Locale: "en", Address: r.Address})), ErrTooSoon)
 		age(t, d, (61 * time.Second).Microseconds())
-		again, err := f.Resend(t.Context(), ref, "en", r.Address)
+		again, err := f.Resend(t.Context(), ref, Again{Locale: "en", Address: r.Address})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +97,7 @@ func TestResendRepeatsTheCodeAndResetsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantFault(t, second(f.Check(t.Context(), ref, code)), ErrCodeExpired) // dead after success
-		wantFault(t, second(f.Resend(t.Context(), ref, "", r.Address)), ErrCodeExpired)
+		wantFault(t, second(f.Resend(t.Context(), ref, Again{Address: r.Address})), ErrCodeExpired)
 	})
 }
 
@@ -112,7 +111,7 @@ func TestResendNeverKeepsACodeLongerThanTenMinutes(t *testing.T) {
 		created := c.ExpiresAt.Add(-5 * time.Minute)
 		for elapsed := 4 * time.Minute; elapsed <= 8*time.Minute; elapsed += 4 * time.Minute {
 			age(t, d, (4 * time.Minute).Microseconds())
-			again, err := f.Resend(t.Context(), ref, "", r.Address)
+			again, err := f.Resend(t.Context(), ref, Again{Address: r.Address})
 			if err != nil || again.ID != c.ID || f.provider.code(t) != code {
 				t.Fatalf("after %v: %+v, %v", elapsed, again, err)
 			}
@@ -124,7 +123,7 @@ func TestResendNeverKeepsACodeLongerThanTenMinutes(t *testing.T) {
 			t.Errorf("the third message says %v", m.TTL)
 		}
 		age(t, d, 90*time.Second.Microseconds())
-		fresh, err := f.Resend(t.Context(), ref, "", r.Address) // half a minute is not worth repeating
+		fresh, err := f.Resend(t.Context(), ref, Again{Address: r.Address}) // half a minute is not worth repeating
 		if err != nil || fresh.ID == c.ID || f.provider.code(t) == code && f.provider.sent()[3].Code == code {
 			t.Errorf("a dying code was repeated: %v", err)
 		}
@@ -145,7 +144,7 @@ func TestResendOfAnExpiredOrExhaustedChallengeIsANewOne(t *testing.T) {
 			t.Fatalf("Get of an expired one: %+v, %v", got, err)
 		}
 		wantFault(t, second(f.Check(t.Context(), ref, f.provider.code(t))), ErrCodeExpired)
-		next, err := f.Resend(t.Context(), ref, "", r.Address)
+		next, err := f.Resend(t.Context(), ref, Again{Address: r.Address})
 		if err != nil || next.ID == c.ID {
 			t.Fatalf("%+v, %v", next, err)
 		}
@@ -160,7 +159,7 @@ func TestResendOfAnExpiredOrExhaustedChallengeIsANewOne(t *testing.T) {
 			t.Errorf("Get of an exhausted one: %+v, %v", got, err)
 		}
 		age(t, d, (61 * time.Second).Microseconds())
-		last, err := f.Resend(t.Context(), ref, "", r.Address)
+		last, err := f.Resend(t.Context(), ref, Again{Address: r.Address})
 		if err != nil || last.ID == next.ID || last.TriesLeft != 5 {
 			t.Fatalf("%+v, %v", last, err)
 		}
@@ -238,7 +237,7 @@ func TestTestNumbersReachNoProviderAndNoLimit(t *testing.T) {
 		for range 2 {
 			wantFault(t, second(f.Check(t.Context(), ref, "000000")), ErrCodeIncorrect)
 		}
-		again, err := f.Resend(t.Context(), ref, "", netip.Addr{})
+		again, err := f.Resend(t.Context(), ref, Again{})
 		if err != nil || again.ID != ref.ID || again.TriesLeft != 3 {
 			t.Fatalf("re-sent: %+v, %v", again, err)
 		}

@@ -23,7 +23,7 @@ func TestStatusCountsWhatBecameOfMessages(t *testing.T) {
 		}
 		// An hour ago: one code typed, of two messages; one never typed.
 		typed, ref := f.send(t, login(t, "+8613800138000", "a"))
-		if _, err := f.Resend(t.Context(), ref, "", login(t, "+8613800138000", "a").Address); err != nil {
+		if _, err := f.Resend(t.Context(), ref, Again{Address: login(t, "+8613800138000", "a").Address}); err != nil {
 			t.Fatal(err)
 		}
 		proof, err := f.Check(t.Context(), ref, f.provider.code(t))

@@ -3,6 +3,7 @@ package user
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/fault"
@@ -14,7 +15,7 @@ import (
 type codePage struct {
 	flow Flow
 	ref  sms.Ref
-	code string
+	form url.Values
 }
 
 // openCode reads the fields of such a request. The challenge is bound to the
@@ -31,7 +32,7 @@ func (p *Pages) openCode(r *http.Request) (codePage, error) {
 	}
 	ref := sms.Ref{ID: form.Get("challenge"), Purpose: sms.Login, ClientID: f.ClientID, Flow: f.Binding(),
 		Address: CallerOf(r.Context()).Address}
-	return codePage{flow: f, ref: ref, code: form.Get("code")}, nil
+	return codePage{flow: f, ref: ref, form: form}, nil
 }
 
 // showCode is GET /login/code. It lives on: reloading it, or coming back to it,
@@ -49,9 +50,12 @@ func (p *Pages) showCode(w http.ResponseWriter, r *http.Request) error {
 	if trouble := troubleOf(challenge); trouble != nil {
 		bad = problem(trouble, "")
 	}
-	p.renderCode(w, r, c, http.StatusOK, challenge, bad)
+	p.renderCode(w, r, c, http.StatusOK, codeState{challenge: challenge, problem: bad})
 	return nil
 }
+
+// errNotSent is a message of which it turned out later that no provider took it.
+var errNotSent = fault.New(http.StatusServiceUnavailable, "sms_not_sent", "the text message could not be sent, ask for a new one")
 
 // troubleOf says why a challenge needs another message, nil if it does not.
 func troubleOf(c sms.Challenge) *fault.Error {
@@ -61,7 +65,7 @@ func troubleOf(c sms.Challenge) *fault.Error {
 	case !c.ExpiresAt.After(time.Now()):
 		return sms.ErrCodeExpired
 	case c.Status == sms.StatusFailed:
-		return sms.ErrProviderUnavailable
+		return errNotSent
 	}
 	return nil
 }
@@ -72,7 +76,7 @@ func (p *Pages) checkCode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.flowGone(w, r, err)
 	}
-	proof, err := p.SMS.Check(r.Context(), c.ref, c.code)
+	proof, err := p.SMS.Check(r.Context(), c.ref, c.form.Get("code"))
 	if err != nil {
 		return p.codeMistake(w, r, c, err)
 	}
@@ -121,7 +125,21 @@ func (p *Pages) resendCode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.flowGone(w, r, err)
 	}
-	challenge, err := p.SMS.Resend(r.Context(), c.ref, p.language(r, c.flow), CallerOf(r.Context()).Address)
+	before, err := p.SMS.Get(r.Context(), c.ref) // the number, which a human check is bound to
+	if err != nil {
+		return p.codeMistake(w, r, c, err)
+	}
+	again := sms.Again{
+		Locale: p.language(r, c.flow), Address: CallerOf(r.Context()).Address, Device: p.Users.deviceName(r),
+	}
+	challenge, check, err := p.checked(r.Context(), c.flow, before.Number, checkFormOf(c.form), func(human bool) (sms.Challenge, error) {
+		again.Human = human
+		return p.SMS.Resend(r.Context(), c.ref, again)
+	})
+	if check != nil {
+		p.renderCode(w, r, c, http.StatusForbidden, codeState{before, check, checkProblem(err)})
+		return nil
+	}
 	if err != nil {
 		return p.codeMistake(w, r, c, err)
 	}
@@ -152,18 +170,26 @@ func (p *Pages) codeMistake(w http.ResponseWriter, r *http.Request, c codePage, 
 	if errors.Is(err, sms.ErrCodeIncorrect) || errors.Is(err, sms.ErrCodeIncorrectLast) {
 		field = "code"
 	}
-	p.renderCode(w, r, c, bad.Status, challenge, problem(bad, field))
+	p.renderCode(w, r, c, bad.Status, codeState{challenge: challenge, problem: problem(bad, field)})
 	return nil
 }
 
-func (p *Pages) renderCode(w http.ResponseWriter, r *http.Request, c codePage, status int, challenge sms.Challenge, bad *web.Problem) {
-	masked := ""
+// codeState is what a code page shows.
+type codeState struct {
+	challenge sms.Challenge
+	check     *web.Check   // before another message, nil for none
+	problem   *web.Problem // nil for none
+}
+
+func (p *Pages) renderCode(w http.ResponseWriter, r *http.Request, c codePage, status int, s codeState) {
+	challenge, masked := s.challenge, ""
 	if !challenge.Number.IsZero() {
 		masked = challenge.Number.String()
 	}
 	p.Site.Render(w, r, status, web.Code{
 		Common: c.flow.common(r), Flow: c.flow.ID, Challenge: c.ref.ID, Client: c.flow.Client, Masked: masked,
 		ResendIn: seconds(time.Until(challenge.ResendAt)), ExpiresIn: seconds(time.Until(challenge.ExpiresAt)),
-		Status: challenge.Status, CanCancel: len(c.flow.Request) > 0, Problem: bad,
+		Status: challenge.Status, Reason: challenge.Reason, CanCancel: len(c.flow.Request) > 0,
+		Check: s.check, Problem: s.problem,
 	})
 }

@@ -13,7 +13,9 @@ import (
 
 // The device cookie is "<payload>.<MAC>": a random device id and, newest first,
 // a keyed hash of each of the last numbers that signed in on this browser. It
-// proves no identity; a number's reserve of messages is kept for its devices.
+// proves no identity; a number's reserve of messages is kept for its devices, and
+// the id counts what one browser asks for. A browser that keeps no cookie is
+// nobody in particular, and nothing else depends on it.
 const (
 	deviceCookie  = "dialtone_device"
 	deviceLife    = 400 * 24 * time.Hour // browsers keep no cookie longer
@@ -31,13 +33,37 @@ func (s *Service) KnownDevice(r *http.Request, n sms.Number) bool {
 	return hasTag(tags, s.deviceTag(id, n))
 }
 
+// deviceName is the id of this browser, "" if it has none.
+func (s *Service) deviceName(r *http.Request) string {
+	id, _ := s.device(r)
+	return base64.RawURLEncoding.EncodeToString(id)
+}
+
+// nameDevice gives a browser without a device cookie one with an id and no number.
+func (s *Service) nameDevice(w http.ResponseWriter, r *http.Request) {
+	if id, _ := s.device(r); id == nil {
+		s.setDevice(w, newDevice())
+	}
+}
+
+func newDevice() []byte {
+	id := make([]byte, deviceIDSize)
+	rand.Read(id)
+	return id
+}
+
+func (s *Service) setDevice(w http.ResponseWriter, payload []byte) {
+	mac := s.vault.MAC(labelDevice, payload)
+	s.cookies.set(w, deviceCookie,
+		base64.RawURLEncoding.EncodeToString(payload)+"."+base64.RawURLEncoding.EncodeToString(mac), deviceLife)
+}
+
 // rememberDevice adds n to the browser's device cookie, and starts one if there
 // is none or it was not ours.
 func (s *Service) rememberDevice(w http.ResponseWriter, r *http.Request, n sms.Number) {
 	id, tags := s.device(r)
 	if id == nil {
-		id = make([]byte, deviceIDSize)
-		rand.Read(id)
+		id = newDevice()
 	}
 	tag := s.deviceTag(id, n)
 	payload := append(bytes.Clone(id), tag...)
@@ -46,9 +72,7 @@ func (s *Service) rememberDevice(w http.ResponseWriter, r *http.Request, n sms.N
 			payload = append(payload, old...)
 		}
 	}
-	mac := s.vault.MAC(labelDevice, payload)
-	s.cookies.set(w, deviceCookie,
-		base64.RawURLEncoding.EncodeToString(payload)+"."+base64.RawURLEncoding.EncodeToString(mac), deviceLife)
+	s.setDevice(w, payload)
 }
 
 // device opens the cookie; id is nil if there is none or it is not ours.

@@ -13,8 +13,8 @@
 //
 // Three cookies, none readable by script: the flow (sealed, 30 minutes), the
 // session (id and secret; the table keeps only the secret's hash) and the device
-// (which numbers signed in here before; it buys a share of the SMS budget and
-// nothing else).
+// (an id, and which numbers signed in here before; it buys a share of the SMS
+// budget and lets limits count browsers, nothing else).
 //
 // Whatever a person or a client may learn is a *fault.Error; db.ErrNotFound is
 // the answer of look-ups. Whether a number has an account shows nowhere before

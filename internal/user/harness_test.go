@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -156,11 +157,13 @@ type sink struct {
 	codes map[string]string
 	sent  int
 	away  bool
+	slow  time.Duration // before it answers
 }
 
 func (s *sink) Name() string { return "sink" }
 
 func (s *sink) Send(_ context.Context, m sms.Message) (string, error) {
+	time.Sleep(s.slow)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away {

@@ -35,6 +35,7 @@ func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.flowGone(w, r, err)
 	}
+	p.Users.nameDevice(w, r)
 	p.renderLogin(w, r, f, http.StatusOK, loginInput{phone: f.LoginHint}, nil)
 	return nil
 }
@@ -64,17 +65,19 @@ func (p *Pages) flowGone(w http.ResponseWriter, r *http.Request, err error) erro
 	return nil
 }
 
-// loginInput is what the person typed on /login.
+// loginInput is what the person typed on /login, and the check to be passed with it.
 type loginInput struct {
 	phone, region string
 	agreed        bool
+	check         *web.Check
 }
 
 func (p *Pages) renderLogin(w http.ResponseWriter, r *http.Request, f Flow, status int, in loginInput, bad *web.Problem) {
 	p.Site.Render(w, r, status, web.Login{
 		Common: f.common(r), Flow: f.ID, Client: f.Client,
 		Phone: in.phone, Regions: p.regions(in.region),
-		AskAgreement: p.asksAgreement(f), Agreed: in.agreed, CanCancel: len(f.Request) > 0, Problem: bad,
+		AskAgreement: p.asksAgreement(f), Agreed: in.agreed, CanCancel: len(f.Request) > 0,
+		Check: in.check, Problem: bad,
 	})
 }
 
@@ -101,9 +104,9 @@ func (p *Pages) agreement(f Flow) string {
 	return ""
 }
 
-// sendCode is POST /login. The order is flow, agreement, number, send: nothing is
-// sent, and no number is even read, without the others. Whether the number has
-// an account is not looked up, so it cannot show.
+// sendCode is POST /login. The order is flow, agreement, number, human check,
+// send: nothing is sent, and no number is even read, without the others. Whether
+// the number has an account is not looked up, so it cannot show.
 func (p *Pages) sendCode(w http.ResponseWriter, r *http.Request) error {
 	form, err := parse(r)
 	if err != nil {
@@ -113,6 +116,7 @@ func (p *Pages) sendCode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.flowGone(w, r, err)
 	}
+	p.Users.nameDevice(w, r)
 	in := loginInput{phone: form.Get("phone"), region: form.Get("region"), agreed: form.Get("agree") == "1"}
 	if p.asksAgreement(f) && !in.agreed {
 		p.renderLogin(w, r, f, errAgreementRequired.Status, in, problem(errAgreementRequired, "agree"))
@@ -122,7 +126,16 @@ func (p *Pages) sendCode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.loginMistake(w, r, f, in, "phone", err)
 	}
-	challenge, err := p.SMS.Send(r.Context(), p.request(r, f, number))
+	request := p.request(r, f, number)
+	challenge, check, err := p.checked(r.Context(), f, number, checkFormOf(form), func(human bool) (sms.Challenge, error) {
+		request.Human = human
+		return p.SMS.Send(r.Context(), request)
+	})
+	if check != nil {
+		in.check = check
+		p.renderLogin(w, r, f, http.StatusForbidden, in, checkProblem(err))
+		return nil
+	}
 	if err != nil {
 		return p.loginMistake(w, r, f, in, "", err)
 	}
@@ -155,7 +168,7 @@ func (p *Pages) request(r *http.Request, f Flow, n sms.Number) sms.Request {
 	return sms.Request{
 		Number: n, Purpose: sms.Login, ClientID: f.ClientID, Flow: f.Binding(),
 		Locale: p.language(r, f), Address: CallerOf(r.Context()).Address,
-		KnownDevice: p.Users.KnownDevice(r, n), Note: p.agreement(f),
+		KnownDevice: p.Users.KnownDevice(r, n), Device: p.Users.deviceName(r), Note: p.agreement(f),
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/sms"
-	"github.com/dialtone-id/dialtone/internal/sms/captcha"
 	"github.com/dialtone-id/dialtone/web"
 )
 
@@ -27,17 +26,27 @@ type Continuation interface {
 	Cancelled(w http.ResponseWriter, r *http.Request, f Flow)
 }
 
+// Texts sends codes and checks them; *sms.Service is one.
+type Texts interface {
+	Regions() []sms.RegionInfo
+	ParseNumberIn(input, region string) (sms.Number, error)
+	Send(ctx context.Context, r sms.Request) (sms.Challenge, error)
+	Resend(ctx context.Context, ref sms.Ref, a sms.Again) (sms.Challenge, error)
+	Get(ctx context.Context, ref sms.Ref) (sms.Challenge, error)
+	Check(ctx context.Context, ref sms.Ref, code string) (sms.Proof, error)
+}
+
 // Pages are /login, /login/code, /account and /legal. Forms arrive from our own
 // pages alone: the server refuses cross-origin POSTs before they come here, and
 // without the flow's cookie, which is SameSite and of this very browser, a POST
 // does nothing.
 type Pages struct {
 	Users            *Service
-	SMS              *sms.Service
-	Captcha          *captcha.Checker
+	SMS              Texts
 	Site             *web.Site
 	Flows            *Flows
 	Next             Continuation
+	Captcha          HumanCheck // nil for none: what asks for a check is then refused
 	AgreementVersion string
 	Log              *slog.Logger // nil means slog.Default()
 }
@@ -46,10 +55,13 @@ type Pages struct {
 func (p *Pages) Mount(r chi.Router) {
 	r.Get("/login", p.answer(p.showLogin))
 	r.Post("/login", p.answer(p.sendCode))
+	r.Get("/login/captcha.png", p.answer(p.showPicture))
+	r.Get("/login/captcha.wav", p.answer(p.showSound))
 	r.Post("/login/cancel", p.answer(p.cancel))
 	r.Get("/login/code", p.answer(p.showCode))
 	r.Post("/login/code", p.answer(p.checkCode))
 	r.Post("/login/code/resend", p.answer(p.resendCode))
+	r.Get("/login/code/status", p.codeStatus)
 	r.Get("/account", p.answer(p.showAccount))
 	r.Get("/legal/terms", p.answer(p.showLegal("terms")))
 	r.Get("/legal/privacy", p.answer(p.showLegal("privacy")))

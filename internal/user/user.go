@@ -78,6 +78,9 @@ func (s *Service) seal(n sms.Number, userID string) []byte {
 	return s.vault.Seal(labelIdentifier, []byte(n.E164()), []byte(userID))
 }
 
+// index is what a number is found by.
+func (s *Service) index(n sms.Number) []byte { return n.Index(s.vault) }
+
 // FromRow builds a User from the columns users.claims, identifiers.sealed,
 // identifiers.verified_at and users.updated_at, for whoever reads them in a
 // SELECT of its own. phoneSealed is nil for an account without a number.

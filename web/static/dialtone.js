@@ -189,12 +189,14 @@
 
   // countdown holds the button back for the seconds that the server has said;
   // it asks the clock, because timers sleep with the phone.
+  let sooner = () => {};
   function countdown(button) {
     const seconds = Number(button.dataset.seconds);
     if (!seconds) return;
     const note = byId('resend-note');
+    const line = byId('status');
     const label = button.textContent;
-    const until = Date.now() + seconds * 1000;
+    let until = Date.now() + seconds * 1000;
     let timer = 0;
     note.hidden = true;
 
@@ -210,12 +212,81 @@
       clearInterval(timer);
       button.removeAttribute('aria-disabled');
       button.textContent = label;
-      byId('status').textContent = button.dataset.ready;
+      if (UNDER_WAY.test(line.dataset.state || 'sent')) line.textContent = button.dataset.ready;
     }
     button.setAttribute('aria-disabled', 'true');
     button.addEventListener('click', held);
     timer = setInterval(tick, 500);
     tick();
+    sooner = (left) => { until = Math.min(until, Date.now() + left * 1000); };
+  }
+
+  // --- message ---------------------------------------------------------------
+
+  const UNDER_WAY = /^(sending|sent|unknown)$/; // states that may still change
+
+  // delivery asks what became of the message: often at first, never while nobody
+  // looks, and for two minutes at most. Its texts come from the server and are
+  // written only when they are new, so that each is announced once.
+  function delivery(line) {
+    const url = line.dataset.url;
+    if (!url || !window.fetch || !UNDER_WAY.test(line.dataset.state)) return;
+    const start = Date.now();
+    let said = line.textContent;
+    let timer = 0;
+    let asking = false;
+    let over = false;
+
+    function later() {
+      asking = false;
+      const age = Date.now() - start;
+      if (age < 120000) timer = setTimeout(ask, age < 20000 ? 2000 : 5000);
+    }
+    function ask() {
+      clearTimeout(timer);
+      if (asking || over || document.hidden) return;
+      asking = true;
+      fetch(url, { credentials: 'same-origin' }).then((answer) => {
+        if (answer.ok) return answer.json().then(tell);
+        over = answer.status < 500; // there is nothing to wait for
+      }).catch(() => {}).then(() => { if (!over) later(); });
+    }
+    function tell(news) {
+      over = !UNDER_WAY.test(news.status);
+      if (news.status === 'failed') { // its page has the way on
+        location.replace(url.replace('/status?', '?'));
+        return;
+      }
+      line.dataset.state = news.status;
+      sooner(news.resend_in);
+      if (news.text === said) return;
+      said = line.textContent = news.text;
+    }
+
+    document.addEventListener('visibilitychange', ask);
+    later();
+  }
+
+  // --- human check -----------------------------------------------------------
+
+  // humanCheck goes with the script that solves the check and says in
+  // #human-status where it is: while that is at work alone the button shows so; if
+  // it takes long, or fails, there is a picture.
+  function humanCheck(box) {
+    // Coming back must not send the number again.
+    if (history.replaceState) history.replaceState(null, '', box.dataset.url);
+    const line = byId('human-status');
+    if (!line) return;
+    const form = box.closest('form');
+    const button = form.querySelector('[type=submit]');
+    const instead = () => { if (byId('captcha-instead')) byId('captcha-instead').hidden = false; };
+    const show = () => {
+      if (line.textContent === line.dataset.failed) instead();
+      if (line.textContent === line.dataset.working && 'alone' in box.dataset) button.setAttribute('aria-busy', 'true');
+      else if (!form.dataset.sent) button.removeAttribute('aria-busy');
+    };
+    new MutationObserver(show).observe(line, { childList: true });
+    setTimeout(instead, 8000);
   }
 
   // --- demo ------------------------------------------------------------------
@@ -241,6 +312,10 @@
   if (dialog) agreement(byId('login-form'), byId('agree'), dialog);
   const code = byId('code');
   if (code) codeField(code);
+  const check = byId('human-check');
+  if (check) humanCheck(check);
+  const line = byId('status');
+  if (line) delivery(line);
   const resend = byId('resend-code');
   if (resend) countdown(resend);
   document.querySelectorAll('.copy').forEach(copyButton);
