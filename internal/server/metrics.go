@@ -22,6 +22,7 @@ type metrics struct {
 	sends    *prometheus.CounterVec
 	sendTime *prometheus.HistogramVec
 	checks   *prometheus.CounterVec
+	reports  *prometheus.CounterVec
 }
 
 func newMetrics(version string) *metrics {
@@ -45,6 +46,10 @@ func newMetrics(version string) *metrics {
 			Name: "dialtone_otp_verify_attempts_total",
 			Help: "Codes that people typed, by outcome.",
 		}, []string{"result"}),
+		reports: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dialtone_sms_delivery_reports_total",
+			Help: "Delivery reports of providers by what they say; refused counts pushes.",
+		}, []string{"provider", "status"}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "dialtone_build_info",
@@ -52,7 +57,7 @@ func newMetrics(version string) *metrics {
 		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.sends, m.sendTime, m.checks, info,
+	m.registry.MustRegister(m.requests, m.sends, m.sendTime, m.checks, m.reports, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -83,13 +88,17 @@ func (m *metrics) answered(route, method string, status int, took time.Duration)
 	m.requests.WithLabelValues(route, knownMethod(method), strconv.Itoa(status)).Observe(took.Seconds())
 }
 
-// SendSettled and CheckDone are what sms tells (sms.Observer).
+// SendSettled, CheckDone and ReceiptReceived are what sms tells (sms.Observer).
 func (m *metrics) SendSettled(e sms.SendSettled) {
 	m.sends.WithLabelValues(e.Provider, e.Region, string(e.Purpose), e.Result, e.Reason).Inc()
 	m.sendTime.WithLabelValues(e.Provider).Observe(e.Duration.Seconds())
 }
 
 func (m *metrics) CheckDone(e sms.CheckDone) { m.checks.WithLabelValues(e.Result).Inc() }
+
+func (m *metrics) ReceiptReceived(e sms.ReceiptReceived) {
+	m.reports.WithLabelValues(e.Provider, e.Status).Inc()
+}
 
 // knownMethod keeps made-up methods from making label values.
 func knownMethod(m string) string {

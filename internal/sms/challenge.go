@@ -190,17 +190,18 @@ func (s *Service) Get(ctx context.Context, ref Ref) (Challenge, error) {
 		at, expires   int64
 		counted       *int64 // when the newest message that was not rejected was reserved
 		state, reason string // of that message
+		receipt, word string // what its provider reported
 	)
 	err := s.db.QueryRow(ctx, `
 		SELECT c.sealed, c.max_tries - c.tries, c.sent_at, c.expires_at,
-			l.reserved_at, COALESCE(l.state, ''), COALESCE(l.reason, '')
+			l.reserved_at, COALESCE(l.state, ''), COALESCE(l.reason, ''), COALESCE(l.receipt, ''), COALESCE(l.receipt_code, '')
 		FROM sms_challenges c LEFT JOIN sms_ledger l ON l.id = (
 			SELECT m.id FROM sms_ledger m
 			WHERE m.lookup = c.lookup AND m.reserved_at >= c.created_at AND m.challenge_id = c.id AND m.state <> 'rejected'
 			ORDER BY m.reserved_at DESC LIMIT 1)
 		WHERE c.id = $1 AND c.flow = $2 AND c.client_id = $3 AND c.purpose = $4 AND c.consumed_at IS NULL`,
 		ref.ID, ref.Flow, ref.ClientID, string(ref.Purpose),
-	).Scan(&sealed, &left, &at, &expires, &counted, &state, &reason)
+	).Scan(&sealed, &left, &at, &expires, &counted, &state, &reason, &receipt, &word)
 	if errors.Is(err, db.ErrNotFound) {
 		return Challenge{}, ErrCodeExpired
 	}
@@ -220,6 +221,12 @@ func (s *Service) Get(ctx context.Context, ref Ref) (Challenge, error) {
 	default:
 		c.Status = statusOf(state, reason, time.Since(db.Time(*counted)))
 		c.ResendAt = db.Time(*counted).Add(s.config.Cooldown)
+		if receipt != "" {
+			c.Status = receipt // the words are the same
+		}
+		if receipt == StatusUndelivered {
+			c.Reason = undeliveredReason(word)
+		}
 	}
 	return c, nil
 }

@@ -23,14 +23,18 @@ type TencentConfig struct {
 	Config
 	Keys map[string]string // secret keys by secret id
 	Apps []string          // SmsSdkAppIds of the account; empty for any
+
+	Sessions bool // PullSmsSendStatusByPhoneNumber brings the SessionContext back, which the vendor does on request alone
 }
 
-// Tencent is Tencent Cloud's SMS service, version 2021-01-11, with the call
-// SendSms, signed by TC3-HMAC-SHA256. It answers everything with status 200.
+// Tencent is Tencent Cloud's SMS service, version 2021-01-11, with the calls
+// SendSms and PullSmsSendStatusByPhoneNumber, signed by TC3-HMAC-SHA256. It answers everything with status 200.
 type Tencent struct {
 	*Core
 	keys map[string]string
 	apps []string
+
+	sessions bool
 }
 
 // NewTencent makes one. Without other limits a number gets the same text once
@@ -40,7 +44,7 @@ func NewTencent(c TencentConfig) *Tencent {
 	return &Tencent{Core: newCore(c.Config, "tencent", []Limit{
 		{Count: 1, Within: 30 * time.Second, Same: true, Code: "LimitExceeded.PhoneNumberThirtySecondLimit", Message: "the number of sms messages sent from a single mobile number within 30 seconds exceeds the upper limit"},
 		{Count: 2, Code: "LimitExceeded.PhoneNumberDailyLimit", Message: "the number of sms messages sent from a single mobile number every day exceeds the upper limit"},
-	}), keys: c.Keys, apps: c.Apps}
+	}), keys: c.Keys, apps: c.Apps, sessions: c.Sessions}
 }
 
 // ServeHTTP answers one call (http.Handler).
@@ -66,10 +70,12 @@ func (t *Tencent) call(r *http.Request, body []byte, o Outcome) reply {
 	switch {
 	case r.Header.Get("X-TC-Version") != "2021-01-11":
 		return tencentError("NoSuchVersion", "The specified version does not exist.")
-	case r.Header.Get("X-TC-Action") != "SendSms":
+	case r.Header.Get("X-TC-Action") != "SendSms" && r.Header.Get("X-TC-Action") != tencentPull:
 		return tencentError("InvalidAction", "The specified action does not exist.")
 	case r.Header.Get("X-TC-Region") == "":
 		return tencentError("MissingParameter", "The request is missing the parameter Region.")
+	case r.Header.Get("X-TC-Action") == tencentPull:
+		return t.pull(body, o)
 	}
 	var q tencentRequest
 	strict := json.NewDecoder(bytes.NewReader(body))
