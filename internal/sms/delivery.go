@@ -181,13 +181,20 @@ func (c change) decides() bool {
 		(c.row.receipt == "" || c.row.receipt != c.report.Status && c.row.receiptAt < db.Micros(c.report.At))
 }
 
-// acceptReported settles the row of a message that the vendor knows.
+// acceptReported settles the row of a message that the vendor knows. A reference
+// that repeats the number is left out, as it is from an answer to Send.
 func (s *Service) acceptReported(ctx context.Context, provider string, c change, now time.Time) error {
+	ref := ""
+	for _, n := range c.report.Numbers {
+		if ref = wireRef(c.report.Ref, Message{To: n}); ref == "" {
+			break
+		}
+	}
 	_, err := s.db.Exec(ctx, `
 		UPDATE sms_ledger SET state = 'accepted', provider = $2, settled_at = COALESCE(settled_at, $4),
 			provider_ref = CASE WHEN provider_ref = '' THEN $3 ELSE provider_ref END
 		WHERE id = $1 AND (state = 'unknown' OR state = 'reserved' AND reserved_at < $5)`,
-		c.row.id, provider, c.report.Ref, db.Micros(now), db.Micros(now.Add(-orphanAge)))
+		c.row.id, provider, ref, db.Micros(now), db.Micros(now.Add(-orphanAge)))
 	if err != nil {
 		return fmt.Errorf("settle a message by its report: %w", err)
 	}

@@ -99,8 +99,23 @@ func (e aliyunReport) outside(classes map[string]Class) (r Report, wrong string)
 	return r, ""
 }
 
-// Query asks for the messages of the day on which one was sent (Querier).
+// Query asks for the messages of the day on which one was sent (Querier), and of
+// the day after where that began meanwhile.
 func (a *Aliyun) Query(ctx context.Context, to Number, sent time.Time) ([]Report, error) {
+	reports, err := a.queryDay(ctx, to, sent)
+	next := sent.Add(deliverTime)
+	if err != nil || sameDay(sent, next) {
+		return reports, err
+	}
+	more, err := a.queryDay(ctx, to, next)
+	return append(reports, more...), err
+}
+
+func sameDay(a, b time.Time) bool {
+	return a.In(beijing()).Format(time.DateOnly) == b.In(beijing()).Format(time.DateOnly)
+}
+
+func (a *Aliyun) queryDay(ctx context.Context, to Number, day time.Time) ([]Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
 	number, _, ok := aliyunNumber(to)
@@ -109,7 +124,7 @@ func (a *Aliyun) Query(ctx context.Context, to Number, sent time.Time) ([]Report
 	}
 	req := dysmsapi.CreateQuerySendDetailsRequest()
 	req.Scheme, req.Domain, _ = strings.Cut(a.client.base, "://")
-	req.PhoneNumber, req.SendDate = number, sent.In(beijing()).Format("20060102")
+	req.PhoneNumber, req.SendDate = number, day.In(beijing()).Format("20060102")
 	req.PageSize, req.CurrentPage = requests.NewInteger(50), requests.NewInteger(1)
 	ctx, x := begin(ctx)
 	client, err := a.sdk(ctx)

@@ -95,7 +95,7 @@ func (t *Tencent) pull(body []byte, o Outcome) reply {
 		if r.Delivered {
 			status = "SUCCESS"
 		}
-		if t.sessions {
+		if t.echo.Load() {
 			session = m.MessageID
 		}
 		set = append(set, map[string]any{

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,8 +24,6 @@ type TencentConfig struct {
 	Config
 	Keys map[string]string // secret keys by secret id
 	Apps []string          // SmsSdkAppIds of the account; empty for any
-
-	Sessions bool // PullSmsSendStatusByPhoneNumber brings the SessionContext back, which the vendor does on request alone
 }
 
 // Tencent is Tencent Cloud's SMS service, version 2021-01-11, with the calls
@@ -33,8 +32,7 @@ type Tencent struct {
 	*Core
 	keys map[string]string
 	apps []string
-
-	sessions bool
+	echo atomic.Bool
 }
 
 // NewTencent makes one. Without other limits a number gets the same text once
@@ -44,8 +42,12 @@ func NewTencent(c TencentConfig) *Tencent {
 	return &Tencent{Core: newCore(c.Config, "tencent", []Limit{
 		{Count: 1, Within: 30 * time.Second, Same: true, Code: "LimitExceeded.PhoneNumberThirtySecondLimit", Message: "the number of sms messages sent from a single mobile number within 30 seconds exceeds the upper limit"},
 		{Count: 2, Code: "LimitExceeded.PhoneNumberDailyLimit", Message: "the number of sms messages sent from a single mobile number every day exceeds the upper limit"},
-	}), keys: c.Keys, apps: c.Apps, sessions: c.Sessions}
+	}), keys: c.Keys, apps: c.Apps}
 }
+
+// EchoSessions has PullSmsSendStatusByPhoneNumber bring the SessionContext back,
+// which the vendor does for those who ask.
+func (t *Tencent) EchoSessions() { t.echo.Store(true) }
 
 // ServeHTTP answers one call (http.Handler).
 func (t *Tencent) ServeHTTP(w http.ResponseWriter, r *http.Request) { t.serve(w, r, t.call) }
