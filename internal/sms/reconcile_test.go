@@ -2,6 +2,7 @@ package sms
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -290,6 +291,29 @@ func TestAliyunQueriesBothDays(t *testing.T) {
 		before := v.core.Calls()
 		if _, err := v.sender.(Querier).Query(t.Context(), number(t, "+8613800138035"), at); err != nil || v.core.Calls()-before != calls {
 			t.Errorf("%v: %d calls, %v", at, v.core.Calls()-before, err)
+		}
+	}
+}
+
+// A question is signed like a message, and a wrong secret is the vendor's to refuse.
+func TestQueriesAreSigned(t *testing.T) {
+	t.Parallel()
+	for name, v := range map[string]sdkVendor{"aliyun": aliyunVendor(), "tencent": tencentVendor()} {
+		p, core := v.begin(t, fake.Config{})
+		together(64, func(i int) {
+			if _, err := p.(Querier).Query(t.Context(), number(t, fmt.Sprintf("+86138001380%02d", i)), time.Now()); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+		if core.Calls() < 64 {
+			t.Errorf("%s: %d calls", name, core.Calls())
+		}
+		v.secret += "x"
+		p, _ = v.begin(t, fake.Config{})
+		_, err := p.(Querier).Query(t.Context(), number(t, "+8613800138000"), time.Now())
+		var failed *SendError
+		if !errors.As(err, &failed) || failed.Class != Misconfigured || failed.Code != v.wrongKey {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
