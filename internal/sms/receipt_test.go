@@ -108,7 +108,7 @@ func TestReportsOutOfOrder(t *testing.T) {
 	})
 }
 
-// F-05: of 64 equal reports at once one changes the row, over two services.
+// F-05: of 64 equal pushes at once one changes each row, whatever their order.
 func TestParallelDuplicatesChangeOnce(t *testing.T) {
 	eachReceiving(t, fake.Config{}, func(t *testing.T, f *receiving) {
 		_, m := f.sendOne(t, "+8613800138012", "a")
