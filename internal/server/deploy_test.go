@@ -21,7 +21,6 @@ import (
 func expected() map[string][]string {
 	return map[string][]string{
 		"dialtone_sms_breaker_state":          {"provider"},
-		"dialtone_sms_delivery_reports_total": {"provider", "status"},
 		"dialtone_sms_quota_rejections_total": {"scope", "window"},
 		"dialtone_sms_cost_total":             {"provider", "currency"},
 	}

@@ -14,6 +14,7 @@ func (s *Server) housekeep(ctx context.Context) {
 	var wait sync.WaitGroup
 	wait.Go(func() { s.core.Ring.Run(ctx) })
 	wait.Go(func() { s.purge(ctx) })
+	wait.Go(func() { s.reconcile(ctx) })
 	if len(s.config.MasterSecrets) > 1 {
 		wait.Go(func() { s.reseal(ctx) })
 	}
@@ -42,6 +43,24 @@ func (s *Server) reseal(ctx context.Context) {
 		return
 	}
 	s.log.InfoContext(ctx, "numbers are sealed under the first master secret", "resealed", n)
+}
+
+// reconcile asks SMS providers about once a minute what became of messages whose
+// outcome is unknown. Every replica does, each with rounds of its own.
+func (s *Server) reconcile(ctx context.Context) {
+	var since time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(45*time.Second + rand.N(30*time.Second)): //nolint:gosec // spreads load, guards nothing
+		}
+		now := time.Now()
+		if err := s.sms.Reconcile(ctx, since, now); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "settle messages whose outcome is unknown", "error", err)
+		}
+		since = now
+	}
 }
 
 // purge deletes what expired, about once an hour and not on all replicas at once.

@@ -27,6 +27,7 @@ type metrics struct {
 	sendTime *prometheus.HistogramVec
 	checks   *prometheus.CounterVec
 	captcha  *prometheus.CounterVec
+	reports  *prometheus.CounterVec
 	codes    *prometheus.CounterVec
 	people   people
 	tokens   *prometheus.CounterVec
@@ -79,6 +80,10 @@ func newMetrics(version string) *metrics {
 			Help: "Token requests refused, by the error of the answer.",
 		}, []string{"grant", "error"}),
 		people: newPeople(),
+		reports: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dialtone_sms_delivery_reports_total",
+			Help: "Delivery reports of providers by what they say; refused counts pushes.",
+		}, []string{"provider", "status"}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "dialtone_build_info",
@@ -86,7 +91,7 @@ func newMetrics(version string) *metrics {
 		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
 	})
 	info.Set(1)
-	m.register(m.requests, m.sends, m.sendTime, m.checks, m.captcha, m.codes, m.tokens, m.refused, info,
+	m.register(m.requests, m.sends, m.sendTime, m.checks, m.captcha, m.reports, m.codes, m.tokens, m.refused, info,
 		m.people.logins, m.people.registrations, m.people.consents, m.people.reused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -148,7 +153,7 @@ func (m *metrics) answered(route, method string, status int, took time.Duration)
 	m.requests.WithLabelValues(route, knownMethod(method), strconv.Itoa(status)).Observe(took.Seconds())
 }
 
-// SendSettled and CheckDone are what sms tells (sms.Observer).
+// SendSettled, CheckDone and ReceiptReceived are what sms tells (sms.Observer).
 func (m *metrics) SendSettled(e sms.SendSettled) {
 	m.sends.WithLabelValues(e.Provider, e.Region, string(e.Purpose), e.Result, e.Reason).Inc()
 	m.sendTime.WithLabelValues(e.Provider).Observe(e.Duration.Seconds())
@@ -201,6 +206,10 @@ func (m *metrics) recorded(e audit.Event) {
 
 // captchaDone is what a human check tells (captcha.Config.Observe).
 func (m *metrics) captchaDone(kind, result string) { m.captcha.WithLabelValues(kind, result).Inc() }
+
+func (m *metrics) ReceiptReceived(e sms.ReceiptReceived) {
+	m.reports.WithLabelValues(e.Provider, e.Status).Inc()
+}
 
 // knownMethod keeps made-up methods from making label values.
 func knownMethod(m string) string {

@@ -29,6 +29,7 @@ func (s *Server) routes(dev bool) http.Handler {
 	r.MethodNotAllowed(s.methodNotAllowed)
 
 	r.Group(s.oauth.API)
+	r.Post(pathReceipts, s.receipts)
 	r.Handle("/assets/*", s.site.Assets())
 	r.Handle("/favicon.ico", s.site.Favicon())
 

@@ -44,6 +44,16 @@
 // A row that stays reserved belongs to a process that died. It counts like
 // unknown and is never sent again.
 //
+// # Delivery reports
+//
+// Vendors report what became of a message, by pushing (Receive) or when asked
+// (Reconcile). A report adds a verdict to its row, delivered or undelivered, of
+// which the newer by the carrier's time stands; a page shows it (Challenge.Status).
+// It also shows that the vendor took the message: an unknown row, and a reserved
+// one of a dead process, become accepted, which counts the same. That is all.
+// Most reports are signed by nobody, so none proves a number, signs anybody in,
+// unblocks anything or gives a message back.
+//
 // # What fails, and how
 //
 // Refusals that a client may learn are *fault.Error values, the variables

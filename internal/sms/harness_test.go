@@ -156,9 +156,10 @@ func fails(class Class, code string) func(context.Context, Message) (string, err
 }
 
 type observed struct {
-	mu     sync.Mutex
-	sends  []SendSettled
-	checks []string
+	mu       sync.Mutex
+	sends    []SendSettled
+	checks   []string
+	receipts []ReceiptReceived
 }
 
 func (o *observed) SendSettled(s SendSettled) {
@@ -171,6 +172,12 @@ func (o *observed) CheckDone(c CheckDone) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.checks = append(o.checks, c.Result)
+}
+
+func (o *observed) ReceiptReceived(r ReceiptReceived) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.receipts = append(o.receipts, r)
 }
 
 type lockedBuffer struct {

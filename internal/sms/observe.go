@@ -7,6 +7,7 @@ import "time"
 type Observer interface {
 	SendSettled(SendSettled)
 	CheckDone(CheckDone)
+	ReceiptReceived(ReceiptReceived)
 }
 
 // SendSettled is the end of one message.
@@ -27,7 +28,26 @@ type CheckDone struct {
 	Result  string // "right", "incorrect", "malformed", "expired", "exhausted", "limited", "stopped", "error"
 }
 
+// ReceiptReceived is one delivery report, or a push of them that was refused.
+type ReceiptReceived struct {
+	Provider string
+	Status   string // "delivered", "undelivered", "pending", "duplicate", "unmatched", "refused"
+	Source   string // "push", "pull"
+}
+
+// Statuses of ReceiptReceived besides the verdicts, and its sources.
+const (
+	receiptPending   = "pending"   // the message is on its way
+	receiptDuplicate = "duplicate" // nothing that was not known, or known better
+	receiptUnmatched = "unmatched" // about no message of ours
+	receiptRefused   = "refused"   // a push whose signature or form is wrong
+
+	sourcePush = "push"
+	sourcePull = "pull"
+)
+
 type nobody struct{}
 
-func (nobody) SendSettled(SendSettled) {}
-func (nobody) CheckDone(CheckDone)     {}
+func (nobody) SendSettled(SendSettled)         {}
+func (nobody) CheckDone(CheckDone)             {}
+func (nobody) ReceiptReceived(ReceiptReceived) {}

@@ -79,7 +79,7 @@ type Challenge struct {
 	ExpiresAt time.Time
 	ResendAt  time.Time // when another message may be asked for; for a test number a courtesy, nothing is enforced
 	Status    string    // one of the Status constants
-	Reason    string    // of StatusUndelivered: "off" (switched off, no signal), "number", "blocked", "limited" or "" for none of these
+	Reason    string    // of StatusUndelivered: "off" (switched off, no signal), "number", "limited", or "" for none of these
 	TriesLeft int       // 0: only a new code helps
 }
 

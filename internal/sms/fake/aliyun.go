@@ -20,8 +20,8 @@ type AliyunConfig struct {
 	Keys map[string]string // secrets by access key id
 }
 
-// Aliyun is Aliyun's Dysmsapi, version 2017-05-25, with the call SendSms: by
-// GET or POST, its parameters in the query or in a form, signed by version 1.0
+// Aliyun is Aliyun's Dysmsapi, version 2017-05-25, with the calls
+// SendSms and QuerySendDetails: by GET or POST, its parameters in the query or in a form, signed by version 1.0
 // (HMAC-SHA1) or by ACS3-HMAC-SHA256.
 type Aliyun struct {
 	*Core
@@ -59,10 +59,12 @@ func (a *Aliyun) call(r *http.Request, body []byte, o Outcome) reply {
 	switch {
 	case q.version != "2017-05-25":
 		return aliyunRefuse(q, http.StatusBadRequest, "InvalidVersion", "Specified parameter Version is not valid.")
-	case q.action != "SendSms":
+	case q.action != "SendSms" && q.action != "QuerySendDetails":
 		return aliyunRefuse(q, http.StatusNotFound, "InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
 	case o.Code != "":
 		return aliyunScripted(q, o)
+	case q.action == "QuerySendDetails":
+		return a.details(params)
 	}
 	code, message, ref := a.send(params)
 	return aliyunAnswer(code, message, ref)

@@ -87,6 +87,8 @@ type Core struct {
 	always Outcome
 	nonces map[string]time.Time
 	sent   map[string][]Received // by number
+	told   map[string]Report     // by reference and number
+	follow []func(Received)
 }
 
 // newCore fills in a vendor's defaults.
@@ -103,7 +105,7 @@ func newCore(c Config, name string, limits []Limit) *Core {
 	if c.Limits == nil {
 		c.Limits = limits
 	}
-	return &Core{config: c, nonces: map[string]time.Time{}, sent: map[string][]Received{}}
+	return &Core{config: c, nonces: map[string]time.Time{}, sent: map[string][]Received{}, told: map[string]Report{}}
 }
 
 // Inbox is where the accepted messages are.
@@ -196,7 +198,17 @@ func (c *Core) deliver(m Received) (over *Limit) {
 	}
 	c.sent[m.To] = append(c.sent[m.To], m)
 	c.config.Inbox.put(m)
+	for _, f := range c.follow {
+		f(m)
+	}
 	return nil
+}
+
+// watch has f called with every message that is taken; f must return at once.
+func (c *Core) watch(f func(Received)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.follow = append(c.follow, f)
 }
 
 // reply is what a vendor answers.

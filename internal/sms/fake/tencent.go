@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,12 +26,13 @@ type TencentConfig struct {
 	Apps []string          // SmsSdkAppIds of the account; empty for any
 }
 
-// Tencent is Tencent Cloud's SMS service, version 2021-01-11, with the call
-// SendSms, signed by TC3-HMAC-SHA256. It answers everything with status 200.
+// Tencent is Tencent Cloud's SMS service, version 2021-01-11, with the calls
+// SendSms and PullSmsSendStatusByPhoneNumber, signed by TC3-HMAC-SHA256. It answers everything with status 200.
 type Tencent struct {
 	*Core
 	keys map[string]string
 	apps []string
+	echo atomic.Bool
 }
 
 // NewTencent makes one. Without other limits a number gets the same text once
@@ -42,6 +44,10 @@ func NewTencent(c TencentConfig) *Tencent {
 		{Count: 2, Code: "LimitExceeded.PhoneNumberDailyLimit", Message: "the number of sms messages sent from a single mobile number every day exceeds the upper limit"},
 	}), keys: c.Keys, apps: c.Apps}
 }
+
+// EchoSessions has PullSmsSendStatusByPhoneNumber bring the SessionContext back,
+// which the vendor does for those who ask.
+func (t *Tencent) EchoSessions() { t.echo.Store(true) }
 
 // ServeHTTP answers one call (http.Handler).
 func (t *Tencent) ServeHTTP(w http.ResponseWriter, r *http.Request) { t.serve(w, r, t.call) }
@@ -66,10 +72,12 @@ func (t *Tencent) call(r *http.Request, body []byte, o Outcome) reply {
 	switch {
 	case r.Header.Get("X-TC-Version") != "2021-01-11":
 		return tencentError("NoSuchVersion", "The specified version does not exist.")
-	case r.Header.Get("X-TC-Action") != "SendSms":
+	case r.Header.Get("X-TC-Action") != "SendSms" && r.Header.Get("X-TC-Action") != tencentPull:
 		return tencentError("InvalidAction", "The specified action does not exist.")
 	case r.Header.Get("X-TC-Region") == "":
 		return tencentError("MissingParameter", "The request is missing the parameter Region.")
+	case r.Header.Get("X-TC-Action") == tencentPull:
+		return t.pull(body, o)
 	}
 	var q tencentRequest
 	strict := json.NewDecoder(bytes.NewReader(body))
