@@ -2,18 +2,52 @@ package user
 
 import (
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/dialtone-id/dialtone/web"
 )
 
-// showAccount is GET /account; strangers sign in first.
-func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request) error {
-	_, u, err := p.Users.SessionOf(r)
+// freshFor is how long a sign-in vouches for a sensitive step on the account pages.
+const freshFor = 10 * time.Minute
+
+// member is the session and the account behind an account page. Strangers sign in
+// first and come back to the page; then the request is answered and ok is false.
+func (p *Pages) member(w http.ResponseWriter, r *http.Request) (s Session, u User, ok bool, err error) {
+	s, u, err = p.Users.SessionOf(r)
 	if isNotFound(err) {
-		return p.startDirect(w, r)
+		page := "/account"
+		if r.Method == http.MethodGet {
+			page = r.URL.Path
+		}
+		return Session{}, User{}, false, p.signInFor(w, r, Flow{Return: page})
 	}
+	return s, u, err == nil, err
+}
+
+// fresh says whether the person proved lately who they are. If not they sign in
+// again and come back to page, and the request is answered.
+func (p *Pages) fresh(w http.ResponseWriter, r *http.Request, s Session, u User, page string) (bool, error) {
+	if time.Since(s.AuthTime) <= freshFor {
+		return true, nil
+	}
+	return false, p.signInFor(w, r, Flow{Return: page, LoginHint: u.Phone.E164()})
+}
+
+// signInFor begins a sign-in that no client asked for.
+func (p *Pages) signInFor(w http.ResponseWriter, r *http.Request, f Flow) error {
+	f, err := p.Flows.Start(w, r, f)
 	if err != nil {
+		return err
+	}
+	see(w, r, "/login", url.Values{"flow": {f.ID}})
+	return nil
+}
+
+// showAccount is GET /account.
+func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request) error {
+	_, u, ok, err := p.member(w, r)
+	if !ok {
 		return err
 	}
 	masked := ""

@@ -1,6 +1,7 @@
 package user
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -115,7 +116,7 @@ func (p *Pages) carryOn(w http.ResponseWriter, r *http.Request, f Flow, s Sessio
 		return
 	}
 	p.Flows.End(w, f)
-	see(w, r, "/account", nil)
+	see(w, r, cmp.Or(f.Return, "/account"), nil)
 }
 
 // resendCode is POST /login/code/resend. While the challenge lives its code is

@@ -46,7 +46,8 @@ type Flow struct {
 	UILocales     []string    `json:",omitempty"`
 	SkipAgreement bool        `json:",omitempty"`
 	FormAction    string      `json:",omitempty"`
-	Request       []byte      `json:"-"` // opaque continuation of whoever started the flow; empty for a direct visit
+	Return        string      `json:",omitempty"` // path of ours that a direct visit leads back to, "" for /account
+	Request       []byte      `json:"-"`          // opaque continuation of whoever started the flow; empty for a direct visit
 
 	secret  []byte
 	session string // that a sign-in of this flow made, "" before

@@ -29,7 +29,7 @@ func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) error {
 		} else if !isNotFound(err) {
 			return err
 		}
-		return p.startDirect(w, r)
+		return p.signInFor(w, r, Flow{})
 	}
 	f, err := p.Flows.Find(r, form.Get("flow"))
 	if err != nil {
@@ -37,16 +37,6 @@ func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) error {
 	}
 	p.Users.nameDevice(w, r)
 	p.renderLogin(w, r, f, http.StatusOK, loginInput{phone: f.LoginHint}, nil)
-	return nil
-}
-
-// startDirect begins a sign-in that no client asked for; it leads to /account.
-func (p *Pages) startDirect(w http.ResponseWriter, r *http.Request) error {
-	f, err := p.Flows.Start(w, r, Flow{})
-	if err != nil {
-		return err
-	}
-	see(w, r, "/login", url.Values{"flow": {f.ID}})
 	return nil
 }
 
