@@ -152,7 +152,7 @@ func refuseCode(t *testing.T, text, code string) {
 func dump(t *testing.T, d *db.DB) string {
 	t.Helper()
 	var out strings.Builder
-	for table, columns := range map[string]int{"sms_numbers": 6, "sms_challenges": 15, "sms_ledger": 13, "audit": 8} {
+	for table, columns := range map[string]int{"sms_numbers": 6, "sms_challenges": 15, "sms_ledger": 18, "audit": 8} {
 		fmt.Fprintln(&out, table)
 		rows, err := d.Query(t.Context(), "SELECT * FROM "+table)
 		if err != nil {
