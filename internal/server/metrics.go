@@ -22,6 +22,7 @@ type metrics struct {
 	sends    *prometheus.CounterVec
 	sendTime *prometheus.HistogramVec
 	checks   *prometheus.CounterVec
+	breakers *prometheus.GaugeVec
 }
 
 func newMetrics(version string) *metrics {
@@ -45,6 +46,10 @@ func newMetrics(version string) *metrics {
 			Name: "dialtone_otp_verify_attempts_total",
 			Help: "Codes that people typed, by outcome.",
 		}, []string{"result"}),
+		breakers: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "dialtone_sms_breaker_state",
+			Help: "Whether a provider is asked: 0 closed, it is; 1 half-open, one message tries it; 2 open, another one is asked.",
+		}, []string{"provider"}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "dialtone_build_info",
@@ -52,7 +57,7 @@ func newMetrics(version string) *metrics {
 		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.sends, m.sendTime, m.checks, info,
+	m.registry.MustRegister(m.requests, m.sends, m.sendTime, m.checks, m.breakers, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -90,6 +95,12 @@ func (m *metrics) SendSettled(e sms.SendSettled) {
 }
 
 func (m *metrics) CheckDone(e sms.CheckDone) { m.checks.WithLabelValues(e.Result).Inc() }
+
+// BreakerChanged keeps the present state (sms.Observer).
+func (m *metrics) BreakerChanged(e sms.BreakerChanged) {
+	value := map[string]float64{"closed": 0, "half-open": 1, "open": 2}[e.State]
+	m.breakers.WithLabelValues(e.Provider).Set(value)
+}
 
 // knownMethod keeps made-up methods from making label values.
 func knownMethod(m string) string {

@@ -43,11 +43,13 @@ func smsConfig(c config.Config, console io.Writer, log *slog.Logger) (sms.Config
 		}
 		providers[name] = built
 	}
-	routes := make(map[string][]sms.Provider, len(c.SMS.Routes))
-	for region, names := range c.SMS.Routes {
-		for _, name := range names {
-			routes[region] = append(routes[region], providers[name])
+	routes := make(map[string]sms.Route, len(c.SMS.Routes))
+	for region, route := range c.SMS.Routes {
+		r := sms.Route{}
+		for _, name := range route {
+			r.Providers = append(r.Providers, providers[name])
 		}
+		routes[region] = r
 	}
 	l := c.SMS.Limits
 	return sms.Config{

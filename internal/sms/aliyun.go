@@ -101,6 +101,9 @@ func distinctNames(templates map[TemplateUse]VendorTemplate) bool {
 // Name is the one in the configuration (Provider).
 func (a *Aliyun) Name() string { return a.client.name }
 
+// Serves says whether there is a template for the number and the purpose (Provider).
+func (a *Aliyun) Serves(to Number, p Purpose) bool { return serves(a.templates, to, p) }
+
 // Send hands the message to the vendor (Provider).
 func (a *Aliyun) Send(ctx context.Context, m Message) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTime)

@@ -99,6 +99,11 @@ func withoutParams(templates map[TemplateUse]VendorTemplate) error {
 // Name is the one in the configuration (Provider).
 func (n *NetEase) Name() string { return n.client.name }
 
+// Serves says whether there is a template for the number and the purpose (Provider).
+func (n *NetEase) Serves(to Number, p Purpose) bool {
+	return n.style == NetEaseAuthCode || serves(n.templates, to, p)
+}
+
 // Send hands the message to the vendor (Provider).
 func (n *NetEase) Send(ctx context.Context, m Message) (string, error) {
 	form, failed := n.form(m)

@@ -103,6 +103,9 @@ func tencentProfile(base string) *profile.ClientProfile {
 // Name is the one in the configuration (Provider).
 func (p *Tencent) Name() string { return p.client.name }
 
+// Serves says whether there is a template for the number and the purpose (Provider).
+func (p *Tencent) Serves(to Number, purpose Purpose) bool { return serves(p.templates, to, purpose) }
+
 // Send hands the message to the vendor (Provider).
 func (p *Tencent) Send(ctx context.Context, m Message) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTime)

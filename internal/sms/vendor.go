@@ -106,6 +106,12 @@ func templateFor(templates map[TemplateUse]VendorTemplate, p Purpose, abroad boo
 	return t, ok
 }
 
+// serves says whether there is a template for a number and a purpose.
+func serves(templates map[TemplateUse]VendorTemplate, to Number, p Purpose) bool {
+	_, ok := templateFor(templates, p, !strings.HasPrefix(to.E164(), "+86"))
+	return ok
+}
+
 // fillValue puts the message into a parameter's value.
 func fillValue(value string, m Message) string {
 	minutes := strconv.Itoa(int(math.Ceil(m.TTL.Minutes())))

@@ -112,9 +112,9 @@ func (c *vendorClient) fail(class Class, code string) *SendError {
 // It says nothing about the provider's health.
 func (c *vendorClient) unserved(abroad bool) *SendError {
 	if abroad {
-		return c.fail(Failover, "international")
+		return c.fail(Failover, codeInternational)
 	}
-	return c.fail(Failover, "no_template")
+	return c.fail(Failover, codeNoTemplate)
 }
 
 // refused is the failure of a business code. One that is in no documentation is

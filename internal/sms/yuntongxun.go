@@ -87,6 +87,9 @@ type yuntongxunBody struct {
 	ReqID      string   `json:"reqId"`
 }
 
+// Serves says whether there is a template for the number and the purpose (Provider).
+func (y *Yuntongxun) Serves(to Number, p Purpose) bool { return serves(y.templates, to, p) }
+
 // Send hands the message to the vendor (Provider).
 func (y *Yuntongxun) Send(ctx context.Context, m Message) (string, error) {
 	content, failed := y.content(m)
