@@ -137,9 +137,9 @@ func (a *Aliyun) request(m Message) (*dysmsapi.SendSmsRequest, *SendError) {
 	req := dysmsapi.CreateSendSmsRequest()
 	req.Scheme, req.Domain, _ = strings.Cut(a.client.base, "://") // plain HTTP is the SDK's default
 	req.PhoneNumbers, req.TemplateCode, req.TemplateParam, req.OutId = number, t.ID, orderedObject(t, m), m.ID
-	req.SignName = a.sign
+	req.SignName = cmp.Or(t.Sign, a.sign)
 	if abroad {
-		req.SignName = a.signAway
+		req.SignName = cmp.Or(t.Sign, a.signAway)
 	}
 	return req, nil
 }

@@ -56,17 +56,16 @@ func NewTencent(c TencentConfig) (*Tencent, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, mainland := templateFor(c.Templates, "", false)
-	for _, p := range []Purpose{Login, ChangePhone} {
-		_, ok := templateFor(c.Templates, p, false)
-		mainland = mainland || ok
+	unsigned := false
+	for use, t := range c.Templates {
+		unsigned = unsigned || !use.International && t.Sign == "" && c.SignName == ""
 	}
 	switch err = checkTemplates(c.Templates, false); {
 	case c.SecretID == "" || c.SecretKey == "" || c.SDKAppID == "":
 		err = errors.New("secret_id, secret_key and sdk_app_id are needed")
 	case !printable(c.SecretID) || !printable(c.Region):
 		err = errors.New("secret_id or region has characters that no header can carry")
-	case mainland && c.SignName == "":
+	case unsigned:
 		err = errors.New("sign_name is needed for mainland China")
 	}
 	if err != nil {
@@ -133,9 +132,9 @@ func (p *Tencent) request(m Message) (*tencent.SendSmsRequest, *SendError) {
 	if !ok {
 		return nil, p.client.unserved(!mainland)
 	}
-	sign := p.sign
+	sign := cmp.Or(t.Sign, p.sign)
 	if !mainland {
-		sign = p.signAway
+		sign = cmp.Or(t.Sign, p.signAway)
 	}
 	req := tencent.NewSendSmsRequest()
 	req.PhoneNumberSet = []*string{&number}

@@ -89,13 +89,13 @@ func TestTencentRefusesConfigurations(t *testing.T) {
 		"no id":       func(c *TencentConfig) { c.Templates = map[TemplateUse]VendorTemplate{{}: {}} },
 		"purpose":     func(c *TencentConfig) { c.Templates[TemplateUse{Purpose: "x"}] = VendorTemplate{ID: "1"} },
 		"named": func(c *TencentConfig) {
-			c.Templates[TemplateUse{}] = VendorTemplate{"1", []TemplateParam{{"code", "{{code}}"}}}
+			c.Templates[TemplateUse{}] = VendorTemplate{ID: "1", Params: []TemplateParam{{"code", "{{code}}"}}}
 		},
 		"codeless": func(c *TencentConfig) {
-			c.Templates[TemplateUse{}] = VendorTemplate{"1", []TemplateParam{{"", "{{minutes}}"}}}
+			c.Templates[TemplateUse{}] = VendorTemplate{ID: "1", Params: []TemplateParam{{"", "{{minutes}}"}}}
 		},
 		"unknown thing": func(c *TencentConfig) {
-			c.Templates[TemplateUse{}] = VendorTemplate{"1", []TemplateParam{{"", "{{code}} {{x}}"}}}
+			c.Templates[TemplateUse{}] = VendorTemplate{ID: "1", Params: []TemplateParam{{"", "{{code}} {{x}}"}}}
 		},
 	} {
 		c := tencentSettings("", "AKIDtestkeyid", "a secret key of tests", nil)

@@ -45,6 +45,7 @@ type TemplateUse struct {
 type VendorTemplate struct {
 	ID     string
 	Params []TemplateParam // in the order that the vendor has them
+	Sign   string          // instead of the provider's; "" for that
 }
 
 // TemplateParam is what goes into one place of a template. {{code}} and
