@@ -130,6 +130,9 @@ func (a *Aliyun) request(m Message) (*dysmsapi.SendSmsRequest, *SendError) {
 	if !ok {
 		return nil, a.client.fail(BadNumber, "number")
 	}
+	if failed := a.client.unfit(m); failed != nil {
+		return nil, failed
+	}
 	t, ok := templateFor(a.templates, m.Purpose, abroad)
 	if !ok {
 		return nil, a.client.unserved(abroad)

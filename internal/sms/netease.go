@@ -206,7 +206,7 @@ func NetEaseCodes() []VendorCode {
 		{"403", Misconfigured, "SMS is not enabled for the application, or shut because the account is in arrears"},
 		{"404", Misconfigured, "no such template or object"},
 		{"412", Blocked, "the number is blacklisted or has unsubscribed"},
-		{"413", Ambiguous, "the code is wrong or expired (verification only, never an answer to sending)"},
+		{"413", Failover, "the code is wrong or expired (verification only; a refusal like any other if it answers sending)"},
 		{"414", Misconfigured, "wrong parameter or checksum, or the clock is off by more than five minutes; class U if the text names the number"},
 		{"416", NumberLimited, "too many messages to this number, or its country is disabled"},
 		{"419", Failover, "a limit of the account (unconfirmed)"},

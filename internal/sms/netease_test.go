@@ -198,7 +198,7 @@ func TestNetEaseRepliesThatSayNothing(t *testing.T) {
 func TestNetEaseClasses(t *testing.T) {
 	wantClasses(t, NetEaseCodes(), map[Class]string{
 		"": "200", Misconfigured: "315 400 403 404 414 426 601", BadNumber: "301", Blocked: "412", NumberLimited: "416",
-		Ambiguous: "413 500", Failover: "419 431 503",
+		Ambiguous: "500", Failover: "413 419 431 503",
 	})
 }
 

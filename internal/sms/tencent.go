@@ -128,6 +128,9 @@ func (p *Tencent) request(m Message) (*tencent.SendSmsRequest, *SendError) {
 	if !shapedE164(number) || !mainland && strings.HasPrefix(number, "+86") {
 		return nil, p.client.fail(BadNumber, "number")
 	}
+	if failed := p.client.unfit(m); failed != nil {
+		return nil, failed
+	}
 	t, ok := templateFor(p.templates, m.Purpose, !mainland)
 	if !ok {
 		return nil, p.client.unserved(!mainland)

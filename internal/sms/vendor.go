@@ -11,6 +11,11 @@ import (
 
 // VendorCode is a business code of a vendor, a range of them such as
 // "160001-160010", or "*" for all that are not listed.
+//
+// A code that is in no documentation is of class F with every vendor: what says
+// no in the vendor's own words says that nothing was sent. It is A only where it
+// comes from behind the place that takes messages, such as errors inside the
+// vendor, and where what came is no code at all.
 type VendorCode struct {
 	Code  string
 	Class Class  // "" if the message is accepted

@@ -73,7 +73,7 @@ func (c *vendorClient) post(ctx context.Context, path string, header http.Header
 		return nil, c.fail(Failover, cause(err))
 	}
 	defer resp.Body.Close()
-	if failed := c.status(resp); failed != nil {
+	if failed := c.status(resp.StatusCode, resp.Header); failed != nil {
 		_, _ = io.CopyN(io.Discard, resp.Body, maxReply) // so that its connection serves again
 		return nil, failed
 	}
@@ -87,16 +87,16 @@ func (c *vendorClient) post(ctx context.Context, path string, header http.Header
 	return body, nil
 }
 
-// status judges what the vendors' protocols do not have: they answer 200 to
-// everything, so that another status comes from something before them.
-func (c *vendorClient) status(resp *http.Response) *SendError {
-	code := "http_" + strconv.Itoa(resp.StatusCode)
-	switch status := resp.StatusCode; {
+// status judges an answer without the vendor's own words by its status: it comes
+// from something before the vendor. 4xx says that the request went no further.
+func (c *vendorClient) status(status int, header http.Header) *SendError {
+	code := "http_" + strconv.Itoa(status)
+	switch {
 	case status >= 200 && status < 300:
 		return nil
 	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests:
 		failed := c.fail(Failover, code)
-		failed.RetryAfter = retryAfter(resp)
+		failed.RetryAfter = retryAfter(header)
 		return failed
 	case status < 500: // nobody follows redirects with a code in hand
 		return c.fail(Misconfigured, code)
@@ -106,6 +106,15 @@ func (c *vendorClient) status(resp *http.Response) *SendError {
 
 func (c *vendorClient) fail(class Class, code string) *SendError {
 	return &SendError{Class: class, Provider: c.name, Code: code}
+}
+
+// unfit is the failure of a message that no vendor can be asked to send: its
+// code goes into places where only digits belong.
+func (c *vendorClient) unfit(m Message) *SendError {
+	if !allDigits(m.Code) {
+		return c.fail(Misconfigured, "code")
+	}
+	return nil
 }
 
 // unserved is the failure of a message that this provider is not set up for.
