@@ -63,6 +63,22 @@ func TestSignInThroughVendors(t *testing.T) {
 			if r := a.redeem(q, code); r.status != http.StatusOK {
 				t.Fatalf("redeem: %d %s", r.status, r.body)
 			}
+			if route != "dead, aliyun" {
+				return
+			}
+			for range 2 { // and then the dead one is given up
+				a, number := newAgent(t, s), newNumber()
+				a.post("/login", values("flow", a.authorize(newRequest("web", "https://rp.example/cb")).location(t).Query().Get("flow"), "phone", number))
+				if len(inbox.To(number)) != 1 {
+					t.Errorf("%d messages", len(inbox.To(number)))
+				}
+			}
+			metrics := a.get(s.metrics[0] + "/metrics").body
+			for _, line := range []string{`dialtone_sms_breaker_state{provider="dead"} 2`, `dialtone_sms_breaker_state{provider="aliyun"} 0`} {
+				if !strings.Contains(metrics, line) {
+					t.Errorf("no %s in the metrics", line)
+				}
+			}
 		})
 	}
 }

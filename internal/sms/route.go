@@ -41,7 +41,7 @@ func (r Route) draw() []Provider {
 		places[i], total = i, total+w
 	}
 	slices.SortStableFunc(places, func(a, b int) int { return cmp.Compare(r.Weights[b], r.Weights[a]) })
-	drawn := rand.IntN(max(total, 1)) //nolint:gosec // shares load, keeps no secret
+	drawn := rand.IntN(max(total, 1))
 	for i, place := range places {
 		if drawn -= r.Weights[place]; drawn < 0 {
 			places = slices.Insert(slices.Delete(places, i, i+1), 0, place)
