@@ -109,8 +109,19 @@ func reportOf(c config.Config, s sms.Status) *smsReport {
 // currency is the one that costs are in, "" where no prices are configured.
 func currency(config.Config) string { return "" }
 
-// routes are the names of the providers by region.
-func routes(c config.Config) map[string][]string { return c.SMS.Routes }
+// routes are the names of the providers by region, with their weights if they have any.
+func routes(c config.Config) map[string][]string {
+	list := make(map[string][]string, len(c.SMS.Routes))
+	for region, route := range c.SMS.Routes {
+		for i, name := range route.Providers {
+			if route.Weights != nil {
+				name += " (" + strconv.Itoa(route.Weights[i]) + ")"
+			}
+			list[region] = append(list[region], name)
+		}
+	}
+	return list
+}
 
 // addReceipts gives addresses to the vendors that report deliveries.
 func (r *smsReport) addReceipts(c config.Config, core *server.Core) {

@@ -5,8 +5,12 @@ package archtest
 import (
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -52,6 +56,7 @@ var owners = map[string]string{
 	"github.com/aliyun/":                   "internal/sms",
 	"github.com/dchest/captcha":            "internal/sms/captcha",
 	"github.com/tencentcloud/":             "internal/sms",
+	"github.com/sony/gobreaker/":           "internal/sms",
 }
 
 // testOnly are the helpers and judges that no program may link.
@@ -159,6 +164,31 @@ func TestLibrariesStayBehindTheirOwners(t *testing.T) {
 					t.Errorf("%s imports %s, which belongs to %s", p.name(), path, owner)
 				}
 			}
+		}
+	}
+}
+
+// A vendor is one file: its SDK shows in no other, tests included.
+func TestEachVendorSDKIsImportedInOneFile(t *testing.T) {
+	files, err := filepath.Glob("../sms/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	importers := map[string][]string{"github.com/aliyun/": nil, "github.com/tencentcloud/": nil}
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for sdk := range importers {
+			if slices.ContainsFunc(parsed.Imports, func(i *ast.ImportSpec) bool { return strings.HasPrefix(i.Path.Value, `"`+sdk) }) {
+				importers[sdk] = append(importers[sdk], filepath.Base(file))
+			}
+		}
+	}
+	for sdk, in := range importers {
+		if len(in) != 1 || strings.HasSuffix(in[0], "_test.go") {
+			t.Errorf("%s is imported in %v, want one file", sdk, in)
 		}
 	}
 }

@@ -61,7 +61,7 @@ func (l Log) SlogLevel() slog.Level {
 // SMS says who may be sent codes, through whom, and how many.
 type SMS struct {
 	Regions          []string            `yaml:"regions" env:"REGIONS" doc:"regions whose numbers are accepted, ISO 3166-1 alpha-2; numbers without a country code belong to the first"`
-	Routes           map[string][]string `yaml:"routes" env:"ROUTES" doc:"providers by region in the order they are tried, * for the rest; may be left out where there is one provider"`
+	Routes           map[string]Route    `yaml:"routes" env:"ROUTES" doc:"providers by region in the order they are tried, or with a weight each, * for the rest; may be left out where there is one provider"`
 	Providers        map[string]Provider `yaml:"providers" env:"PROVIDERS" doc:"providers by a name of your choice"`
 	TestNumbers      map[string]Secret   `yaml:"test_numbers" env:"TEST_NUMBERS" doc:"numbers (E.164) with fixed codes; nothing is sent to them and they take no limit"`
 	AllowTestNumbers bool                `yaml:"allow_test_numbers" env:"ALLOW_TEST_NUMBERS" doc:"accept test numbers and the console provider outside --dev"`

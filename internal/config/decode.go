@@ -61,6 +61,10 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		return
 	}
 	d.origin[path] = d.where(n.Line)
+	if list, ok := orderedOf(v); ok {
+		list.decode(d, n, path)
+		return
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		d.structure(n, v, path)

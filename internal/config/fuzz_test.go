@@ -13,6 +13,8 @@ func FuzzLoad(f *testing.F) {
 	f.Add(Example(), "DIALTONE_LISTEN", ":1")
 	f.Add("issuer: https://id.example.com\nsms: {limits: {per_day: 3}}", "DIALTONE_CLIENTS", `[{"client_id":"a"}]`)
 	f.Add("sms:\n  test_numbers: {+8613800138000: 012345}\n  routes: {'*': [a]}", "DIALTONE_SMS_PROVIDERS", "{a: {type: console}}")
+	f.Add("sms: {routes: {CN: {a: 3, b: 1}, HK: [a]}, providers: {a: {type: aliyun, params: {z: '{{code}}', b: x}}}}",
+		"DIALTONE_SMS_PROVIDERS_A_TEMPLATES", "{login: {id: x, params: ['{{code}}']}}")
 	f.Add("master_secrets_file: /dev/null\nlisten: \"\\u0001\\uFFFE\"", "DIALTONE_MASTER_SECRETS", "a,b")
 	f.Add("? {a: b}\n: *x\n<<: &x [y]", "DIALTONE_SMS_PROVIDERS_A_SECRET", "x")
 	f.Add("database: postgres://u:p@h/d?password=x\nshutdown_grace: -1h0.5s", "DATABASE_URL", "%zz")

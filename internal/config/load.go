@@ -83,7 +83,7 @@ func (c *Config) complete() {
 	}
 	if len(c.SMS.Routes) == 0 && len(c.SMS.Providers) == 1 {
 		for name := range c.SMS.Providers {
-			c.SMS.Routes = map[string][]string{anyRegion: {name}}
+			c.SMS.Routes = map[string]Route{anyRegion: {Providers: []string{name}}}
 		}
 		c.origin["sms.routes"] = "the only provider"
 	}

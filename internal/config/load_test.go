@@ -241,7 +241,7 @@ func TestEnvironmentCanSaySettingsOfEveryKind(t *testing.T) {
 		"masters":   {len(c.Masters()), 2},
 		"proxies":   {c.TrustedProxies, []string{"10.0.0.0/8", "192.0.2.7"}},
 		"regions":   {c.SMS.Regions, []string{"CN", "HK"}},
-		"routes":    {c.SMS.Routes, map[string][]string{"CN": {"hook"}, "*": {"hk-1", "hook"}}},
+		"routes":    {c.SMS.Routes, map[string]config.Route{"CN": {Providers: []string{"hook"}}, "*": {Providers: []string{"hk-1", "hook"}}}},
 		"secrets":   {c.SMS.Providers["hook"].Secret.Reveal() + c.SMS.Providers["hk-1"].Secret.Reveal(), "onetwo"},
 		"tests":     {c.SMS.TestCodes(), map[string]string{"+8613800138000": "012345"}},
 		"allow":     {c.SMS.AllowTestNumbers, true},
@@ -271,7 +271,7 @@ func TestMistakesInTheEnvironmentAreNamed(t *testing.T) {
 		"DIALTONE_SMS_LIMITS_TRIES=five":            "sms.limits.tries: must be a whole number (DIALTONE_SMS_LIMITS_TRIES)",
 		"DIALTONE_SMS_ALLOW_TEST_NUMBERS=1":         "sms.allow_test_numbers: must be true or false (DIALTONE_SMS_ALLOW_TEST_NUMBERS)",
 		"DIALTONE_CLIENTS=[{client: web}]":          "clients[0].client: unknown key; did you mean client_id? (DIALTONE_CLIENTS)",
-		"DIALTONE_SMS_ROUTES={CN: hook}":            "sms.routes.CN: must be a list (DIALTONE_SMS_ROUTES)",
+		"DIALTONE_SMS_ROUTES={CN: hook}":            "sms.routes.CN: must be a list of providers, or a mapping of providers to weights; write it like [main, spare] or {main: 3, spare: 1} (DIALTONE_SMS_ROUTES)",
 		"DIALTONE_SMS_PROVIDERS={":                  "sms.providers: is not YAML: ",
 		"DIALTONE_SMS_PROVIDERS_MAIN_SECRET=x":      "sets nothing: no provider or client of that name has such a member",
 		"DIALTONE_SMS_PROVIDERS_HOOK_PASSWORD=x":    "sets nothing: no provider or client of that name has such a member",
@@ -323,7 +323,7 @@ func TestDevIsCompleteAlone(t *testing.T) {
 	if !c.Dev || c.Issuer != "http://localhost:8080" || c.Listen != "127.0.0.1:8080" || c.DatabaseURL() != "sqlite:/tmp/d/dialtone.db" {
 		t.Errorf("issuer %q, listen %q, database %q", c.Issuer, c.Listen, c.Database)
 	}
-	if c.SMS.Providers["console"].Type != "console" || !slices.Equal(c.SMS.Routes["*"], []string{"console"}) {
+	if c.SMS.Providers["console"].Type != "console" || !slices.Equal(c.SMS.Routes["*"].Providers, []string{"console"}) {
 		t.Errorf("providers %v, routes %v", c.SMS.Providers, c.SMS.Routes)
 	}
 	if c := config.Dev(""); c.DataDir != "./data" || c.DatabaseURL() != "sqlite:data/dialtone.db" {

@@ -84,6 +84,9 @@ func (p printer) value(s setting) *yaml.Node {
 	case s.field.Tag.Get("secret") == "url":
 		return scalarNode(maskURL(v.String()))
 	}
+	if list, ok := orderedOf(v); ok {
+		return list.node()
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		return p.structure(v, s.path)
@@ -207,7 +210,7 @@ func Example() string {
 	c.Database = "postgres://dialtone@db.example.com:5432/dialtone"
 	c.MasterSecrets = []Secret{"change-me: openssl rand -base64 32"}
 	c.SMS.Providers = map[string]Provider{"hook": {Type: "webhook", URL: "https://sms.example.com/send", Secret: "change-me"}}
-	c.SMS.Routes = map[string][]string{anyRegion: {"hook"}}
+	c.SMS.Routes = map[string]Route{anyRegion: {Providers: []string{"hook"}}}
 	c.Clients = []Client{{
 		ClientID: "web", ClientSecret: "change-me", ClientName: "Example Shop", TokenEndpointAuthMethod: "client_secret_basic",
 		RedirectURIs:           []string{"https://shop.example.com/callback"},

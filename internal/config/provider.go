@@ -27,9 +27,23 @@ type Provider struct {
 	Region          string `yaml:"region" env:"REGION"`
 	ParamStyle      string `yaml:"param_style" env:"PARAM_STYLE"` // netease: paramMap or, for accounts from before 2025-11-05, authCode
 
+	Params Params `yaml:"params" env:"PARAMS"` // of the templates; left out, the vendor's usual ones
+
 	// For numbers outside mainland China; without one such a number is another provider's.
 	TemplateCodeInternational string `yaml:"template_code_international" env:"TEMPLATE_CODE_INTERNATIONAL"`
 	TemplateIDInternational   string `yaml:"template_id_international" env:"TEMPLATE_ID_INTERNATIONAL"`
+	SignNameInternational     string `yaml:"sign_name_international" env:"SIGN_NAME_INTERNATIONAL"`
+
+	// By purpose: login, change_phone, step_up, delete. A purpose without one uses those above.
+	Templates map[string]Template `yaml:"templates" env:"TEMPLATES"`
+}
+
+// Template is what a vendor has approved for one purpose.
+type Template struct {
+	ID              string `yaml:"id"`
+	IDInternational string `yaml:"id_international"` // for numbers outside mainland China
+	SignName        string `yaml:"sign_name"`        // instead of the provider's, in mainland China
+	Params          Params `yaml:"params"`           // left out, the provider's
 }
 
 // providerType says which members a type has.
@@ -37,17 +51,35 @@ type providerType struct {
 	name     string
 	required []string
 	optional []string
+	template templateRules
+}
+
+// templateRules say what a vendor's templates are like.
+type templateRules struct {
+	member string // the key of the template for all purposes, "" for a type without templates
+	named  bool   // parameters have names; otherwise they are counted
+	abroad bool   // there are templates for numbers outside mainland China
+	signed bool   // the signature is given with each message
 }
 
 func providerTypes() []providerType {
 	return []providerType{
 		{name: "console"},
 		{name: "webhook", required: []string{"url", "secret"}},
-		{name: "aliyun", required: []string{"access_key_id", "access_key_secret", "sign_name", "template_code"}, optional: []string{"endpoint", "region", "template_code_international"}},
-		{name: "tencent", required: []string{"secret_id", "secret_key", "sdk_app_id", "sign_name", "template_id"}, optional: []string{"endpoint", "region", "template_id_international"}},
-		{name: "netease", required: []string{"app_key", "app_secret", "template_id"}, optional: []string{"endpoint", "param_style", "template_id_international"}},
-		{name: "yuntongxun", required: []string{"account_sid", "auth_token", "app_id", "template_id"}, optional: []string{"endpoint"}},
+		{name: "aliyun", required: []string{"access_key_id", "access_key_secret", "sign_name"}, optional: []string{"endpoint", "region", "sign_name_international"},
+			template: templateRules{member: "template_code", named: true, abroad: true, signed: true}},
+		{name: "tencent", required: []string{"secret_id", "secret_key", "sdk_app_id", "sign_name"}, optional: []string{"endpoint", "region", "sign_name_international"},
+			template: templateRules{member: "template_id", abroad: true, signed: true}},
+		{name: "netease", required: []string{"app_key", "app_secret"}, optional: []string{"endpoint", "param_style"},
+			template: templateRules{member: "template_id", named: true, abroad: true}},
+		{name: "yuntongxun", required: []string{"account_sid", "auth_token", "app_id"}, optional: []string{"endpoint"}, template: templateRules{member: "template_id"}},
 	}
+}
+
+// has reports whether a member is one of the type's templates.
+func (r templateRules) has(member string) bool {
+	return r.member != "" && (member == r.member || member == "templates" || member == "params" ||
+		member == r.member+"_international" && r.abroad)
 }
 
 func providerNames() []string {

@@ -28,7 +28,7 @@ func settings(v reflect.Value, path, variable string) []setting {
 		if key == "" {
 			continue
 		}
-		if f.Type.Kind() == reflect.Struct {
+		if _, whole := orderedOf(v.Field(i)); f.Type.Kind() == reflect.Struct && !whole {
 			all = append(all, settings(v.Field(i), join(path, key), variable+f.Tag.Get("envPrefix"))...)
 			continue
 		}
@@ -105,7 +105,7 @@ func typeName(t reflect.Type) string {
 		return "list"
 	}
 	switch t.Kind() {
-	case reflect.Map, reflect.Slice:
+	case reflect.Map, reflect.Slice, reflect.Struct:
 		return "YAML"
 	case reflect.Int:
 		return "number"

@@ -55,12 +55,15 @@ func (k *checker) provider(path, name string, p Provider, test bool) {
 			if !set {
 				k.add(join(path, s.path), "is not set", "a provider of type "+p.Type+" needs it")
 			}
-		case set && !slices.Contains(kind.optional, s.path):
+		case set && !slices.Contains(kind.optional, s.path) && !kind.template.has(s.path):
 			k.add(join(path, s.path), "is not a member of a provider of type "+p.Type, "remove it")
 		}
 		if secret, ok := s.value.Interface().(Secret); ok && !k.dev && isExample(secret) {
 			k.add(join(path, s.path), "is an example", "put in the one that the provider gave you")
 		}
+	}
+	if kind.template.member != "" {
+		k.templates(path, p, kind.template)
 	}
 	k.webURL(path+".url", p.URL)
 	k.webURL(path+".endpoint", p.Endpoint)
@@ -76,16 +79,20 @@ func (k *checker) routes(s *SMS) {
 			k.add(path, "is not a region", "use ISO 3166 codes of two capital letters, or * for the rest")
 		}
 		route := s.Routes[region]
-		if len(route) == 0 {
+		if len(route.Providers) == 0 {
 			k.add(path, "names no provider", "")
 		}
-		for i, name := range route {
+		for i, name := range route.Providers {
+			place := fmt.Sprintf("%s[%d]", path, i)
+			if route.Weights != nil {
+				place = join(path, shown(name))
+			}
 			if _, ok := s.Providers[name]; !ok {
-				k.add(fmt.Sprintf("%s[%d]", path, i), "names a provider that does not exist",
+				k.add(place, "names a provider that does not exist",
 					or(suggest(name, slices.Collect(maps.Keys(s.Providers))), "add it to sms.providers"))
 			}
-			if slices.Index(route, name) < i {
-				k.add(fmt.Sprintf("%s[%d]", path, i), "names a provider twice", "remove one: after a doubtful send it must not be asked again")
+			if slices.Index(route.Providers, name) < i {
+				k.add(place, "names a provider twice", "remove one: after a doubtful send it must not be asked again")
 			}
 		}
 	}
@@ -93,7 +100,8 @@ func (k *checker) routes(s *SMS) {
 		return // a test system that sends nothing
 	}
 	for i, region := range s.Regions {
-		if s.Routes[region] == nil && s.Routes[anyRegion] == nil {
+		_, own := s.Routes[region]
+		if _, rest := s.Routes[anyRegion]; !own && !rest {
 			k.add(fmt.Sprintf("sms.regions[%d]", i), "has no route, so its numbers could not be sent codes", "add sms.providers and sms.routes for it")
 		}
 	}

@@ -74,7 +74,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 	must(t, err)
 	t.Cleanup(func() { must(t, short.Close()) })
 	texts, err := sms.New(sms.Config{
-		Regions: []string{"CN"}, Routes: map[string][]sms.Provider{"CN": {w.inbox}}, Log: log,
+		Regions: []string{"CN"}, Routes: map[string]sms.Route{"CN": {Providers: []sms.Provider{w.inbox}}}, Log: log,
 		TestNumbers:       map[string]string{"+8613800138088": "246810"},
 		PerAddressNumbers: 10_000, PerAddressHour: 10_000, PerAddressDay: 10_000, PerServiceSecond: 10_000,
 	}, d, short, vault, trail)

@@ -20,7 +20,6 @@ import (
 // measure, with their labels. One that is registered is checked against what it really has.
 func expected() map[string][]string {
 	return map[string][]string{
-		"dialtone_sms_breaker_state":          {"provider"},
 		"dialtone_sms_quota_rejections_total": {"scope", "window"},
 		"dialtone_sms_cost_total":             {"provider", "currency"},
 	}

@@ -28,6 +28,7 @@ type metrics struct {
 	checks   *prometheus.CounterVec
 	captcha  *prometheus.CounterVec
 	reports  *prometheus.CounterVec
+	breakers *prometheus.GaugeVec
 	codes    *prometheus.CounterVec
 	people   people
 	tokens   *prometheus.CounterVec
@@ -84,6 +85,10 @@ func newMetrics(version string) *metrics {
 			Name: "dialtone_sms_delivery_reports_total",
 			Help: "Delivery reports of providers by what they say; refused counts pushes.",
 		}, []string{"provider", "status"}),
+		breakers: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "dialtone_sms_breaker_state",
+			Help: "Whether a provider is asked: 0 closed, it is; 1 half-open, one message tries it; 2 open, another one is asked.",
+		}, []string{"provider"}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "dialtone_build_info",
@@ -91,7 +96,7 @@ func newMetrics(version string) *metrics {
 		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
 	})
 	info.Set(1)
-	m.register(m.requests, m.sends, m.sendTime, m.checks, m.captcha, m.reports, m.codes, m.tokens, m.refused, info,
+	m.register(m.requests, m.sends, m.sendTime, m.checks, m.captcha, m.reports, m.breakers, m.codes, m.tokens, m.refused, info,
 		m.people.logins, m.people.registrations, m.people.consents, m.people.reused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -209,6 +214,12 @@ func (m *metrics) captchaDone(kind, result string) { m.captcha.WithLabelValues(k
 
 func (m *metrics) ReceiptReceived(e sms.ReceiptReceived) {
 	m.reports.WithLabelValues(e.Provider, e.Status).Inc()
+}
+
+// BreakerChanged keeps the present state (sms.Observer).
+func (m *metrics) BreakerChanged(e sms.BreakerChanged) {
+	value := map[string]float64{"closed": 0, "half-open": 1, "open": 2}[e.State]
+	m.breakers.WithLabelValues(e.Provider).Set(value)
 }
 
 // knownMethod keeps made-up methods from making label values.

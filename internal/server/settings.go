@@ -51,11 +51,13 @@ func smsConfig(c config.Config, console io.Writer, log *slog.Logger) (sms.Config
 		}
 		providers[name] = built
 	}
-	routes := make(map[string][]sms.Provider, len(c.SMS.Routes))
-	for region, names := range c.SMS.Routes {
-		for _, name := range names {
-			routes[region] = append(routes[region], providers[name])
+	routes := make(map[string]sms.Route, len(c.SMS.Routes))
+	for region, route := range c.SMS.Routes {
+		r := sms.Route{Weights: route.Weights}
+		for _, name := range route.Providers {
+			r.Providers = append(r.Providers, providers[name])
 		}
+		routes[region] = r
 	}
 	l := c.SMS.Limits
 	return sms.Config{
@@ -86,14 +88,14 @@ func SMSProviders(c config.Config, region, name string, console io.Writer) ([]sm
 	if err != nil {
 		return nil, err
 	}
-	route := built.Routes[region]
-	if route == nil {
+	route, ok := built.Routes[region]
+	if !ok {
 		route = built.Routes["*"]
 	}
-	if len(route) == 0 {
+	if len(route.Providers) == 0 {
 		return nil, fmt.Errorf("no route for region %s: %w", region, db.ErrNotFound)
 	}
-	return route, nil
+	return route.Providers, nil
 }
 
 // SMSLimits are what an operator's verbs must keep to as the server does.
@@ -110,34 +112,63 @@ func provider(name string, p config.Provider, console io.Writer) (sms.Provider, 
 	case "aliyun":
 		return sms.NewAliyun(sms.AliyunConfig{
 			Name: name, Endpoint: p.Endpoint, Region: p.Region, AccessKeyID: p.AccessKeyID, AccessKeySecret: p.AccessKeySecret.Reveal(),
-			SignName: p.SignName, Templates: templates(p.TemplateCode, p.TemplateCodeInternational),
+			SignName: p.SignName, SignNameAbroad: p.SignNameInternational, Templates: templates(p, p.TemplateCode, p.TemplateCodeInternational),
 		})
 	case "tencent":
 		return sms.NewTencent(sms.TencentConfig{
 			Name: name, Endpoint: p.Endpoint, Region: p.Region, SecretID: p.SecretID, SecretKey: p.SecretKey.Reveal(),
-			SDKAppID: p.SDKAppID, SignName: p.SignName, Templates: templates(p.TemplateID, p.TemplateIDInternational),
+			SDKAppID: p.SDKAppID, SignName: p.SignName, SignNameAbroad: p.SignNameInternational,
+			Templates: templates(p, p.TemplateID, p.TemplateIDInternational),
 		})
 	case "netease":
 		return sms.NewNetEase(sms.NetEaseConfig{
 			Name: name, Endpoint: p.Endpoint, AppKey: p.AppKey, AppSecret: p.AppSecret.Reveal(), ParamStyle: p.ParamStyle,
-			Templates: templates(p.TemplateID, p.TemplateIDInternational),
+			Templates: templates(p, p.TemplateID, p.TemplateIDInternational),
 		})
 	case "yuntongxun":
 		return sms.NewYuntongxun(sms.YuntongxunConfig{
 			Name: name, Endpoint: p.Endpoint, AccountSID: p.AccountSID, AuthToken: p.AuthToken.Reveal(), AppID: p.AppID,
-			Templates: templates(p.TemplateID, ""),
+			Templates: templates(p, p.TemplateID, ""),
 		})
 	}
 	return nil, fmt.Errorf("type %q is unknown", p.Type)
 }
 
-// templates are one for the mainland and one for everywhere else, for all purposes.
-func templates(mainland, international string) map[sms.TemplateUse]sms.VendorTemplate {
-	t := map[sms.TemplateUse]sms.VendorTemplate{{}: {ID: mainland}}
-	if international != "" {
-		t[sms.TemplateUse{International: true}] = sms.VendorTemplate{ID: international}
+// templates are those for all purposes, of the given ids, and those for one. The
+// parameters of the former serve the latter where these have none.
+func templates(p config.Provider, mainland, international string) map[sms.TemplateUse]sms.VendorTemplate {
+	all := map[sms.TemplateUse]sms.VendorTemplate{}
+	add := func(purpose sms.Purpose, abroad bool, id, sign string, params ...config.Params) {
+		if id == "" {
+			return
+		}
+		t := sms.VendorTemplate{ID: id, Sign: sign}
+		for _, given := range params {
+			if len(given.Values) > 0 {
+				t.Params = templateParams(given)
+				break
+			}
+		}
+		all[sms.TemplateUse{Purpose: purpose, International: abroad}] = t
 	}
-	return t
+	add("", false, mainland, "", p.Params)
+	add("", true, international, "", p.Params)
+	for purpose, t := range p.Templates {
+		add(sms.Purpose(purpose), false, t.ID, t.SignName, t.Params, p.Params)
+		add(sms.Purpose(purpose), true, t.IDInternational, "", t.Params, p.Params)
+	}
+	return all
+}
+
+func templateParams(p config.Params) []sms.TemplateParam {
+	params := make([]sms.TemplateParam, len(p.Values))
+	for i, value := range p.Values {
+		params[i].Value = value
+		if p.Names != nil {
+			params[i].Name = p.Names[i]
+		}
+	}
+	return params
 }
 
 // openEphemeral keeps short-lived state beside the database: in a second file on

@@ -101,6 +101,9 @@ func distinctNames(templates map[TemplateUse]VendorTemplate) bool {
 // Name is the one in the configuration (Provider).
 func (a *Aliyun) Name() string { return a.client.name }
 
+// Serves says whether there is a template for the number and the purpose (Provider).
+func (a *Aliyun) Serves(to Number, p Purpose) bool { return serves(a.templates, to, p) }
+
 // Send hands the message to the vendor (Provider).
 func (a *Aliyun) Send(ctx context.Context, m Message) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTime)
@@ -127,6 +130,9 @@ func (a *Aliyun) request(m Message) (*dysmsapi.SendSmsRequest, *SendError) {
 	if !ok {
 		return nil, a.client.fail(BadNumber, "number")
 	}
+	if failed := a.client.unfit(m); failed != nil {
+		return nil, failed
+	}
 	t, ok := templateFor(a.templates, m.Purpose, abroad)
 	if !ok {
 		return nil, a.client.unserved(abroad)
@@ -134,9 +140,9 @@ func (a *Aliyun) request(m Message) (*dysmsapi.SendSmsRequest, *SendError) {
 	req := dysmsapi.CreateSendSmsRequest()
 	req.Scheme, req.Domain, _ = strings.Cut(a.client.base, "://") // plain HTTP is the SDK's default
 	req.PhoneNumbers, req.TemplateCode, req.TemplateParam, req.OutId = number, t.ID, orderedObject(t, m), m.ID
-	req.SignName = a.sign
+	req.SignName = cmp.Or(t.Sign, a.sign)
 	if abroad {
-		req.SignName = a.signAway
+		req.SignName = cmp.Or(t.Sign, a.signAway)
 	}
 	return req, nil
 }

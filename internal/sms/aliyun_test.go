@@ -63,7 +63,7 @@ func TestAliyunKeepsTheURLEmpty(t *testing.T) {
 	}))
 	defer srv.Close()
 	c := aliyunSettings(srv.URL, "LTAItestkeyid", "a secret key of tests", nil)
-	c.Templates[TemplateUse{}] = VendorTemplate{"SMS_100000001", []TemplateParam{{"min", "{{minutes}}"}, {"code", "{{code}}"}}}
+	c.Templates[TemplateUse{}] = VendorTemplate{ID: "SMS_100000001", Params: []TemplateParam{{"min", "{{minutes}}"}, {"code", "{{code}}"}}}
 	p, err := NewAliyun(c)
 	if err != nil {
 		t.Fatal(err)
@@ -124,10 +124,10 @@ func TestAliyunRefusesConfigurations(t *testing.T) {
 		"region":            func(c *AliyunConfig) { c.Region = "cn hangzhou" },
 		"no template":       func(c *AliyunConfig) { c.Templates = nil },
 		"nameless": func(c *AliyunConfig) {
-			c.Templates[TemplateUse{}] = VendorTemplate{"1", []TemplateParam{{"", "{{code}}"}}}
+			c.Templates[TemplateUse{}] = VendorTemplate{ID: "1", Params: []TemplateParam{{"", "{{code}}"}}}
 		},
 		"one name twice": func(c *AliyunConfig) {
-			c.Templates[TemplateUse{}] = VendorTemplate{"1", []TemplateParam{{"code", "{{code}}"}, {"code", "{{minutes}}"}}}
+			c.Templates[TemplateUse{}] = VendorTemplate{ID: "1", Params: []TemplateParam{{"code", "{{code}}"}, {"code", "{{minutes}}"}}}
 		},
 	} {
 		c := aliyunSettings("", "LTAItestkeyid", "a secret key of tests", nil)

@@ -52,7 +52,7 @@ func BenchmarkSignIn(b *testing.B) {
 		b.Run(kind, func(b *testing.B) {
 			eachEngine(b, func(b *testing.B, d *db.DB) {
 				codes := &mailbox{}
-				c := Config{Routes: map[string][]Provider{"*": {codes}}, TestNumbers: map[string]string{"+12025550101": "246810"}}
+				c := Config{Routes: map[string]Route{"*": {Providers: []Provider{codes}}}, TestNumbers: map[string]string{"+12025550101": "246810"}}
 				f := newFixtureOn(b, d, roomyStore{}, c)
 				var n atomic.Int64
 				b.SetParallelism(16)

@@ -12,9 +12,9 @@ import (
 // be switched off. Bounds are those of the security policy; New names the field
 // that breaks one.
 type Config struct {
-	Regions     []string              // allowed, ISO 3166; national spellings belong to the first
-	TestNumbers map[string]string     // E.164 to code: nothing is sent, no limit but MaxTries
-	Routes      map[string][]Provider // by region, "*" for the rest; in order
+	Regions     []string          // allowed, ISO 3166; national spellings belong to the first
+	TestNumbers map[string]string // E.164 to code: nothing is sent, no limit but MaxTries
+	Routes      map[string]Route  // by region, "*" for the rest
 
 	CodeTTL    time.Duration // life of a code from each send; 5 min
 	CodeMaxTTL time.Duration // and from the first; 10 min
@@ -83,6 +83,11 @@ func (c *Config) check() error {
 	} {
 		if n < 1 {
 			return fmt.Errorf("sms: %s must be positive", name)
+		}
+	}
+	for _, r := range c.Routes {
+		if err := r.check(); err != nil {
+			return err
 		}
 	}
 	const longest = 10 * time.Minute // SP 800-63B-4 section 3.1.3.2

@@ -22,18 +22,100 @@ const (
 // outcome is what became of a message.
 type outcome struct {
 	state    string       // accepted, rejected or unknown
-	provider string       // the last that was asked
+	provider string       // the last that was asked, "" if none was
 	ref      string       // its id of the message
 	reason   string       // class and code of the last failure, "" for none
 	fault    *fault.Error // what the person is told, nil unless rejected
+	resend   time.Time    // when another message may be asked for, if that has moved
 }
 
-// deliver hands a reserved message to the providers of its route, outside any
-// transaction, and settles its ledger row. ctx must outlive the request.
-func (s *Service) deliver(ctx context.Context, r reservation, route []Provider) outcome {
+// doubtful says that the message may have gone out and may be lost.
+func (o outcome) doubtful() bool {
+	return o.state == unknown && !strings.HasPrefix(o.reason, string(Blocked)+" ")
+}
+
+// deliver hands a reserved message to the providers of its plan, outside any
+// transaction, and settles its ledger row. What certainly did not go out goes
+// on to the next provider as the same message. What may have gone out is never
+// given to the same provider again; one other may send the same code, as a
+// message of its own that is reserved and counted. ctx must outlive the request.
+//
+// No row is sent twice, whatever dies in between: only the process that reserved
+// it sends it, and only in the call of deliver that follows.
+func (s *Service) deliver(ctx context.Context, r reservation) outcome {
+	calls, cancel := context.WithTimeout(ctx, deliverTime)
+	defer cancel()
+	defer context.AfterFunc(s.stop, cancel)()
 	start := time.Now()
-	o := s.try(ctx, r.message, route)
-	took := time.Since(start)
+	o, asked := s.try(calls, &r)
+	s.finish(ctx, r, o, time.Since(start))
+	if !o.doubtful() || asked == attempts || calls.Err() != nil {
+		return o
+	}
+	p, leave, ok := s.next(&r.plan, false)
+	if !ok {
+		return o
+	}
+	second, ok, err := s.reserveSecond(calls, r, p.Name())
+	if err != nil {
+		s.log().ErrorContext(ctx, "send a code by another provider", "message_id", r.message.ID, "error", err)
+	}
+	if !ok {
+		leave(silent, "")
+		return o
+	}
+	start = time.Now()
+	again, _ := s.call(calls, p, leave, second.message)
+	again.resend = second.challenge.ResendAt
+	s.finish(ctx, second, again, time.Since(start))
+	if again.state == rejected {
+		return o // the first may still arrive
+	}
+	return again
+}
+
+// try asks the providers of the plan, until one has the message or it is certain
+// that no other may be asked. asked counts those who were.
+func (s *Service) try(calls context.Context, r *reservation) (o outcome, asked int) {
+	o = outcome{state: rejected, reason: string(Failover) + " closing", fault: ErrProviderUnavailable}
+	for before := ""; asked < attempts && calls.Err() == nil; before = o.reason {
+		p, leave, ok := s.next(&r.plan, true)
+		switch {
+		case !ok && before == "": // others were quicker to take the last trial
+			o.reason, o.fault = string(Failover)+" open", ErrProviderUnavailable.After(time.Second)
+			return o, asked
+		case !ok:
+			return o, asked
+		}
+		var failed *SendError
+		if o, failed = s.call(calls, p, leave, r.message); failed == nil {
+			o.reason = before // why it took more than one
+			return o, asked
+		}
+		if !failed.unserved() {
+			asked++
+		}
+		if failed.Class != Failover && failed.Class != Misconfigured {
+			break
+		}
+	}
+	return o, asked
+}
+
+// call asks one provider, and tells its breaker.
+func (s *Service) call(calls context.Context, p Provider, leave func(verdict, string), m Message) (outcome, *SendError) {
+	ref, failed := ask(calls, p, m)
+	o := outcome{state: accepted, provider: p.Name(), ref: ref}
+	if failed != nil {
+		o.reason = string(failed.Class) + " " + safeCode(failed.Code)
+		o.state, o.fault = judge(failed)
+	}
+	leave(judgeHealth(failed, calls.Err() != nil), o.reason)
+	return o, failed
+}
+
+// finish settles a message, and tells operators.
+func (s *Service) finish(ctx context.Context, r reservation, o outcome, took time.Duration) {
 	if err := s.settle(ctx, r.message.ID, o); err != nil {
 		// The row stays reserved, which counts like unknown.
 		s.log().ErrorContext(ctx, "settle a message", "message_id", r.message.ID, "state", o.state, "error", err)
@@ -47,7 +129,6 @@ func (s *Service) deliver(ctx context.Context, r reservation, route []Provider) 
 		Provider: o.provider, Region: r.region, Purpose: r.message.Purpose,
 		Result: o.state, Reason: o.reason, Duration: took,
 	})
-	return o
 }
 
 // level: what an operator can mend is a warning, a person's number is not.
@@ -57,35 +138,6 @@ func level(o outcome) slog.Level {
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn
-}
-
-// try asks the providers in order, until one takes the message or it is certain
-// that no other may be asked.
-func (s *Service) try(ctx context.Context, m Message, route []Provider) outcome {
-	ctx, cancel := context.WithTimeout(ctx, deliverTime)
-	defer cancel()
-	defer context.AfterFunc(s.stop, cancel)()
-	o := outcome{state: rejected, reason: string(Failover) + " closing", fault: ErrProviderUnavailable}
-	for i, p := range route {
-		if i == attempts || ctx.Err() != nil {
-			break
-		}
-		ref, failed := ask(ctx, p, m)
-		o.provider = p.Name()
-		if failed == nil {
-			o.state, o.ref, o.fault = accepted, ref, nil
-			if i == 0 {
-				o.reason = ""
-			}
-			return o
-		}
-		o.reason = string(failed.Class) + " " + safeCode(failed.Code)
-		o.state, o.fault = judge(failed)
-		if failed.Class != Failover && failed.Class != Misconfigured {
-			return o
-		}
-	}
-	return o
 }
 
 // judge says what a failure makes of the message and what the person is told.

@@ -41,6 +41,12 @@
 //	                        a code sent earlier stays valid
 //	         --> unknown    it may have: counted, never repeated by itself
 //
+// Of the providers of a [Route] two are asked at most. After a certain failure
+// the next one gets the same message; after an unknown outcome one other may send
+// the same code, as a message of its own that is counted. A re-send that a
+// person asks for prefers a provider that had no turn. Whom a breaker keeps
+// messages from is asked only if nobody else can be.
+//
 // A row that stays reserved belongs to a process that died. It counts like
 // unknown and is never sent again.
 //

@@ -82,7 +82,7 @@ func newFixtureOn(t testing.TB, d *db.DB, store ephemeral.Store, c Config) *fixt
 		c.Regions = []string{"CN"}
 	}
 	if c.Routes == nil {
-		c.Routes = map[string][]Provider{"*": {f.provider}}
+		c.Routes = map[string]Route{"*": {Providers: []Provider{f.provider}}}
 	}
 	const aside = 1_000_000
 	for _, limit := range []*int{&c.PerAddressNumbers, &c.PerAddressHour, &c.PerAddressDay, &c.PerClientHour, &c.PerClientDay, &c.PerServiceSecond, &c.PerServiceDay} {
@@ -102,6 +102,15 @@ func newFixtureOn(t testing.TB, d *db.DB, store ephemeral.Store, c Config) *fixt
 	})
 	t.Cleanup(f.closeIt)
 	return f
+}
+
+// mend closes every breaker, for tests that are about something else.
+func (f *fixture) mend() {
+	for _, b := range f.breakers {
+		b.mu.Lock()
+		b.close()
+		b.mu.Unlock()
+	}
 }
 
 // recorder is a provider that keeps what it is given.
@@ -160,6 +169,13 @@ type observed struct {
 	sends    []SendSettled
 	checks   []string
 	receipts []ReceiptReceived
+	breakers []BreakerChanged
+}
+
+func (o *observed) BreakerChanged(b BreakerChanged) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.breakers = append(o.breakers, b)
 }
 
 func (o *observed) SendSettled(s SendSettled) {

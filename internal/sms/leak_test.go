@@ -35,7 +35,7 @@ func TestNothingShowsNumbersOrCodes(t *testing.T) { // alone: it listens to the 
 		first := &recorder{name: "first"}
 		f := newFixture(t, d, Config{
 			Cooldown: time.Nanosecond, PerHour: 40, PerDay: 40, FailuresPerHour: 30, FailuresPerDay: 40, FailuresTotal: 40,
-			Routes: map[string][]Provider{"*": {first, next}}, TestNumbers: map[string]string{"+12025550101": "246810"},
+			Routes: map[string]Route{"*": {Providers: []Provider{first, next}}}, TestNumbers: map[string]string{"+12025550101": "246810"},
 		})
 		numbers := []string{"+8613800138090", "+8613800138091", "+12025550101"}
 		talkative := func(class Class) func(context.Context, Message) (string, error) {

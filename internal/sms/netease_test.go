@@ -80,7 +80,7 @@ func TestNetEaseFormsAreTheVendorsOwn(t *testing.T) {
 	}))
 	defer srv.Close()
 	ordered := []TemplateParam{{"time", "{{minutes}} min"}, {"code", "{{code}}"}, {"a", `"`}}
-	all := map[TemplateUse]VendorTemplate{{}: {ID: "1"}, {Purpose: StepUp}: {"2", ordered}, {International: true}: {ID: "3"}, {Delete, true}: {ID: "4"}}
+	all := map[TemplateUse]VendorTemplate{{}: {ID: "1"}, {Purpose: StepUp}: {ID: "2", Params: ordered}, {International: true}: {ID: "3"}, {Delete, true}: {ID: "4"}}
 	for _, test := range []struct {
 		style     string
 		templates map[TemplateUse]VendorTemplate
@@ -198,7 +198,7 @@ func TestNetEaseRepliesThatSayNothing(t *testing.T) {
 func TestNetEaseClasses(t *testing.T) {
 	wantClasses(t, NetEaseCodes(), map[Class]string{
 		"": "200", Misconfigured: "315 400 403 404 414 426 601", BadNumber: "301", Blocked: "412", NumberLimited: "416",
-		Ambiguous: "413 500", Failover: "419 431 503",
+		Ambiguous: "500", Failover: "413 419 431 503",
 	})
 }
 
@@ -212,7 +212,7 @@ func TestNetEaseCheckSum(t *testing.T) {
 func TestNewNetEaseRefusesBadConfiguration(t *testing.T) {
 	good := map[TemplateUse]VendorTemplate{{}: {ID: "1"}}
 	with := func(params ...TemplateParam) map[TemplateUse]VendorTemplate {
-		return map[TemplateUse]VendorTemplate{{}: {"1", params}}
+		return map[TemplateUse]VendorTemplate{{}: {ID: "1", Params: params}}
 	}
 	for name, c := range map[string]NetEaseConfig{
 		"no key":              {AppSecret: "s", Templates: good},

@@ -8,11 +8,12 @@ type Observer interface {
 	SendSettled(SendSettled)
 	CheckDone(CheckDone)
 	ReceiptReceived(ReceiptReceived)
+	BreakerChanged(BreakerChanged)
 }
 
 // SendSettled is the end of one message.
 type SendSettled struct {
-	Provider string // the last that was asked
+	Provider string // the last that was asked, "" if none was
 	Region   string // ISO 3166
 	Purpose  Purpose
 	Result   string        // "accepted", "rejected", "unknown"
@@ -46,8 +47,17 @@ const (
 	sourcePull = "pull"
 )
 
+// BreakerChanged is a provider that is no longer asked, is tried, or is asked
+// again. New tells of each provider once.
+type BreakerChanged struct {
+	Provider string
+	State    string // "closed", "half-open", "open"
+	Reason   string // class and code of the failure that opened it, "" when closed
+}
+
 type nobody struct{}
 
 func (nobody) SendSettled(SendSettled)         {}
 func (nobody) CheckDone(CheckDone)             {}
 func (nobody) ReceiptReceived(ReceiptReceived) {}
+func (nobody) BreakerChanged(BreakerChanged)   {}

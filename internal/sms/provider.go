@@ -12,6 +12,9 @@ import (
 // Provider sends one message to exactly one number. Send returns soon after
 // ctx ends, gives up nothing silently and repeats nothing by itself. ref is the
 // provider's own id of the message, "" if it gives none; err is a *SendError.
+//
+// A provider that is not for every number or purpose has a method
+// Serves(Number, Purpose) bool too, by which routes leave it out.
 type Provider interface {
 	Name() string
 	Send(ctx context.Context, m Message) (ref string, err error)
@@ -63,6 +66,18 @@ type SendError struct {
 
 func (e *SendError) Error() string {
 	return fmt.Sprintf("sms provider %s: class %s: %s", e.Provider, e.Class, safeCode(e.Code))
+}
+
+// The codes for a message that the provider is not set up for, of class F. They
+// say nothing about its health.
+const (
+	codeInternational = "international"
+	codeNoTemplate    = "no_template"
+)
+
+// unserved says that nobody was called: the message is not for this provider.
+func (e *SendError) unserved() bool {
+	return e.Class == Failover && (e.Code == codeInternational || e.Code == codeNoTemplate)
 }
 
 // safeCode keeps the error code of a provider only if it looks like one, since

@@ -79,7 +79,7 @@ func (s *Service) ReceiptPath(provider string) (string, bool) {
 // named finds a provider that some route has, nil if there is none.
 func (s *Service) named(provider string) Provider {
 	for _, route := range s.config.Routes {
-		for _, p := range route {
+		for _, p := range route.Providers {
 			if p.Name() == provider {
 				return p
 			}

@@ -178,7 +178,7 @@ func TestReceiptPaths(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		vendors := reportingVendors(t, fake.Config{})
-		f := newFixture(t, d, Config{Routes: map[string][]Provider{"CN": {vendors[0].sender}, "*": {vendors[1].sender, &recorder{name: "mute"}}}})
+		f := newFixture(t, d, Config{Routes: map[string]Route{"CN": {Providers: []Provider{vendors[0].sender}}, "*": {Providers: []Provider{vendors[1].sender, &recorder{name: "mute"}}}}})
 		secrets := map[string]string{}
 		for _, name := range []string{"aliyun-main", "tencent-main", "mute", "nobody"} {
 			path := ReceiptPath(f.vault, name)

@@ -77,7 +77,7 @@ func (s *Service) Reconcile(ctx context.Context, since, now time.Time) error {
 // queries reports whether there is anybody to ask.
 func (s *Service) queries() bool {
 	for _, route := range s.config.Routes {
-		if slices.ContainsFunc(route, func(p Provider) bool { _, ok := p.(Querier); return ok }) {
+		if slices.ContainsFunc(route.Providers, func(p Provider) bool { _, ok := p.(Querier); return ok }) {
 			return true
 		}
 	}

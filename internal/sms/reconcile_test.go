@@ -169,7 +169,7 @@ func TestReconcilePace(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		q := &querier{recorder: recorder{name: "asked", answer: fails(Ambiguous, "timeout")}}
-		f := newFixture(t, d, Config{Routes: map[string][]Provider{"*": {q}}})
+		f := newFixture(t, d, Config{Routes: map[string]Route{"*": {Providers: []Provider{q}}}})
 		f.send(t, login(t, "+8613800138027", "a"))
 		q.set(fails(Blocked, "list"))
 		f.send(t, login(t, "+8613800138028", "b"))
@@ -220,7 +220,7 @@ func TestReconcileFailures(t *testing.T) {
 	d := dbtest.Open(t)
 	bad := &querier{recorder: recorder{name: "bad", answer: fails(Ambiguous, "timeout")}, fail: &SendError{Class: Misconfigured, Provider: "bad", Code: "AuthFailure"}}
 	good := &querier{recorder: recorder{name: "good", answer: fails(Ambiguous, "timeout")}}
-	f := newFixture(t, d, Config{Regions: []string{"CN", "US"}, Routes: map[string][]Provider{"CN": {bad}, "US": {good}}})
+	f := newFixture(t, d, Config{Regions: []string{"CN", "US"}, Routes: map[string]Route{"CN": {Providers: []Provider{bad}}, "US": {Providers: []Provider{good}}}})
 	for i := range 3 {
 		f.send(t, login(t, fmt.Sprintf("+86138001380%02d", 30+i), fmt.Sprint(i)))
 		f.send(t, login(t, fmt.Sprintf("+120255501%02d", 30+i), fmt.Sprint(i)))

@@ -23,6 +23,8 @@ type reservation struct {
 	message   Message
 	challenge Challenge
 	region    string
+	draft     draft
+	plan      []Provider // who is asked, in this order
 }
 
 // reserve takes a message out of the number's budget: one transaction of at
@@ -32,7 +34,11 @@ type reservation struct {
 func (s *Service) reserve(ctx context.Context, r Request, lookup []byte, region string) (reservation, error) {
 	fresh := s.draft(r, lookup, newCode())
 	m := Message{ID: db.NewID(), To: r.Number, Purpose: r.Purpose, Locale: r.Locale}
-	var c Challenge
+	var (
+		c    Challenge
+		plan []Provider
+	)
+	route := s.route(region).serving(r.Number, r.Purpose)
 	err := s.db.Tx(ctx, func(ctx context.Context) error {
 		wrong, err := s.lockNumber(ctx, lookup)
 		if err != nil {
@@ -54,12 +60,61 @@ func (s *Service) reserve(ctx context.Context, r Request, lookup []byte, region 
 			return err
 		}
 		m.TTL = c.ExpiresAt.Sub(now)
-		return s.enterLedger(ctx, m.ID, c.ID, fresh, region, now)
+		plan = s.plan(route, usedFor(c.ID, sends))
+		return s.enterLedger(ctx, m.ID, c.ID, fresh, region, plan[0].Name(), now)
 	})
 	if err != nil {
 		return reservation{}, fmt.Errorf("reserve a message: %w", err)
 	}
-	return reservation{message: m, challenge: c, region: region}, nil
+	return reservation{message: m, challenge: c, region: region, draft: fresh, plan: plan}, nil
+}
+
+// usedFor is the providers of a challenge's messages that are not known to have
+// arrived, the last one first.
+func usedFor(challenge string, sends []sent) []string {
+	var used []string
+	for _, m := range sends {
+		if m.challenge == challenge && !m.delivered {
+			used = append(used, m.provider)
+		}
+	}
+	return used
+}
+
+// reserveSecond takes one more message with the same code out of the budget of
+// the number, after an outcome that nobody knows: a row of its own, since the
+// person may get both. The cooldown is for people and does not apply. It is
+// false if the number has no room, or the code is of no use any more.
+func (s *Service) reserveSecond(ctx context.Context, r reservation, provider string) (second reservation, ok bool, err error) {
+	second = r
+	second.message.ID = db.NewID()
+	limits := s.config
+	limits.Cooldown = 0
+	err = s.db.Tx(ctx, func(ctx context.Context) error {
+		ok = false
+		if _, err := s.lockNumber(ctx, r.draft.lookup); err != nil {
+			return err
+		}
+		now := clock()
+		sends, err := s.countSends(ctx, r.draft.lookup, now)
+		if err != nil || limits.refuseSend(sends, now, r.draft.known) != nil {
+			return err
+		}
+		live, err := s.db.Exec(ctx, `
+			UPDATE sms_challenges SET sends = sends + 1
+			WHERE id = $1 AND consumed_at IS NULL AND tries < max_tries AND expires_at > $2`, r.challenge.ID, db.Micros(now))
+		if err != nil || live != 1 {
+			return err
+		}
+		ok = true
+		second.message.TTL = r.challenge.ExpiresAt.Sub(now)
+		second.challenge.ResendAt = now.Add(s.config.Cooldown)
+		return s.enterLedger(ctx, second.message.ID, r.challenge.ID, r.draft, r.region, provider, now)
+	})
+	if err != nil {
+		return reservation{}, false, fmt.Errorf("reserve a second message: %w", err)
+	}
+	return second, ok, nil
 }
 
 // lockNumber makes the number's row if there is none and holds it until the
@@ -112,12 +167,12 @@ func (s *Service) repeatOrInsert(ctx context.Context, fresh draft, sends []sent,
 	return c, fresh.secret.code, nil
 }
 
-func (s *Service) enterLedger(ctx context.Context, id, challenge string, d draft, region string, now time.Time) error {
+func (s *Service) enterLedger(ctx context.Context, id, challenge string, d draft, region, provider string, now time.Time) error {
 	err := s.db.ExecLater(ctx, `
 		INSERT INTO sms_ledger (id, challenge_id, lookup, purpose, client_id, region, prefix, known_device,
 			state, provider, provider_ref, reason, reserved_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'reserved', '', '', '', $9)`,
-		id, challenge, d.lookup, string(d.ref.Purpose), d.ref.ClientID, region, d.prefix, d.known, db.Micros(now))
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'reserved', $10, '', '', $9)`,
+		id, challenge, d.lookup, string(d.ref.Purpose), d.ref.ClientID, region, d.prefix, d.known, db.Micros(now), provider)
 	if err != nil {
 		return fmt.Errorf("enter message in the ledger: %w", err)
 	}

@@ -26,8 +26,12 @@ const busyRetry = 5 * time.Second
 // Faults: ErrRegionUnsupported, ErrTooSoon, ErrHourlyLimit, ErrDailyLimit,
 // ErrRateLimited, ErrSignInStopped, ErrTriesLimited (the number's owner could
 // not use the code), ErrProviderUnavailable, ErrRejected. After the last two
-// the send is given back and a code sent before is still good. The code itself
-// is in no answer.
+// the send is given back and a code sent before is still good; the last but one
+// is also the answer, before anything is reserved, while every provider is known
+// to be down. The code itself is in no answer.
+//
+// A message that repeats a code goes through another provider than the messages
+// before it, unless those are known to have arrived.
 func (s *Service) Send(ctx context.Context, r Request) (Challenge, error) {
 	return s.send(ctx, r, false)
 }
@@ -84,9 +88,12 @@ func (s *Service) send(ctx context.Context, r Request, again bool) (Challenge, e
 	if !slices.Contains(s.regions, region) {
 		return Challenge{}, ErrRegionUnsupported
 	}
-	route := s.route(region)
-	if len(route) == 0 {
-		return Challenge{}, ErrProviderUnavailable.Because(fmt.Errorf("no provider for region %s", region))
+	route := s.route(region).serving(r.Number, r.Purpose)
+	if len(route.Providers) == 0 {
+		return Challenge{}, ErrProviderUnavailable.Because(fmt.Errorf("no provider for region %s and purpose %s", region, r.Purpose))
+	}
+	if wait, ok := s.askable(route); !ok {
+		return Challenge{}, ErrProviderUnavailable.After(wait)
 	}
 	if !s.enter() { // before anything is reserved
 		return Challenge{}, ErrProviderUnavailable.After(busyRetry)
@@ -99,7 +106,7 @@ func (s *Service) send(ctx context.Context, r Request, again bool) (Challenge, e
 	settled := make(chan outcome, 1)
 	go func() {
 		defer s.leave()
-		settled <- s.deliver(context.WithoutCancel(ctx), message, route)
+		settled <- s.deliver(context.WithoutCancel(ctx), message)
 	}()
 	return s.await(ctx, message.challenge, settled)
 }
@@ -128,6 +135,9 @@ func (s *Service) await(ctx context.Context, c Challenge, settled <-chan outcome
 			return Challenge{}, o.fault
 		}
 		c.Status = statusOf(o.state, o.reason, 0)
+		if !o.resend.IsZero() {
+			c.ResendAt = o.resend
+		}
 	case <-timer.C:
 	case <-ctx.Done(): // nobody listens any more; the message goes on
 	}

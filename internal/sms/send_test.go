@@ -194,7 +194,7 @@ func TestChallengesOfTwoFlowsAreSeparate(t *testing.T) {
 
 func TestSendNeedsARouteAndAnAllowedRegion(t *testing.T) {
 	d := dbtest.Open(t)
-	f := newFixture(t, d, Config{Routes: map[string][]Provider{"US": {&recorder{name: "x"}}}})
+	f := newFixture(t, d, Config{Routes: map[string]Route{"US": {Providers: []Provider{&recorder{name: "x"}}}}})
 	wantFault(t, second(f.Send(t.Context(), login(t, "+8613800138013", "a"))), ErrProviderUnavailable)
 	wantFault(t, second(f.Send(t.Context(), login(t, "+12025550101", "a"))), ErrRegionUnsupported)
 	for name, r := range map[string]Request{

@@ -96,6 +96,9 @@ type Service struct {
 	vault     *signing.Vault
 	audit     *audit.Log
 
+	breakers map[string]*breaker // by the name of the provider
+	keeping  sync.Mutex          // one breaker is written down at a time
+
 	slots   chan struct{} // one for each message under way
 	mu      sync.Mutex    // guards closed against sending.Add
 	closed  bool
@@ -121,7 +124,15 @@ func New(c Config, d *db.DB, e ephemeral.Store, v *signing.Vault, a *audit.Log) 
 		config: c, regions: regions,
 		tests: make(map[Number]string, len(c.TestNumbers)), indexes: make(map[string]bool, len(c.TestNumbers)),
 		db: d, ephemeral: e, vault: v, audit: a,
-		slots: make(chan struct{}, c.InFlight),
+		slots: make(chan struct{}, c.InFlight), breakers: map[string]*breaker{},
+	}
+	for _, r := range c.Routes {
+		for _, p := range r.Providers {
+			if name := p.Name(); s.breakers[name] == nil {
+				s.breakers[name] = newBreaker(name, s.breakerChanged)
+				c.Observer.BreakerChanged(s.breakers[name].told)
+			}
+		}
 	}
 	s.stop, s.halt = context.WithCancel(context.Background())
 	for e164, code := range c.TestNumbers {
@@ -139,14 +150,6 @@ func New(c Config, d *db.DB, e ephemeral.Store, v *signing.Vault, a *audit.Log) 
 		return nil, err
 	}
 	return s, nil
-}
-
-// route is the providers of a region in order, nil if there is none.
-func (s *Service) route(region string) []Provider {
-	if r, ok := s.config.Routes[region]; ok {
-		return r
-	}
-	return s.config.Routes["*"]
 }
 
 // enter takes a place for one message; false if the service is closed or full.

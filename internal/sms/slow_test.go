@@ -212,7 +212,7 @@ func TestFailoverIsBoundedInTime(t *testing.T) {
 			return "", &SendError{Class: Failover, Code: "dial"}
 		}
 		one, two := &recorder{name: "one", answer: slow}, &recorder{name: "two", answer: slow}
-		f := newFixture(t, d, Config{Routes: map[string][]Provider{"*": {one, two, &recorder{name: "three"}}}})
+		f := newFixture(t, d, Config{Routes: map[string]Route{"*": {Providers: []Provider{one, two, &recorder{name: "three"}}}}})
 		defer f.closeIt()
 		start := time.Now()
 		f.send(t, login(t, "+8613800138074", "a"))

@@ -56,17 +56,16 @@ func NewTencent(c TencentConfig) (*Tencent, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, mainland := templateFor(c.Templates, "", false)
-	for _, p := range []Purpose{Login, ChangePhone} {
-		_, ok := templateFor(c.Templates, p, false)
-		mainland = mainland || ok
+	unsigned := false
+	for use, t := range c.Templates {
+		unsigned = unsigned || !use.International && t.Sign == "" && c.SignName == ""
 	}
 	switch err = checkTemplates(c.Templates, false); {
 	case c.SecretID == "" || c.SecretKey == "" || c.SDKAppID == "":
 		err = errors.New("secret_id, secret_key and sdk_app_id are needed")
 	case !printable(c.SecretID) || !printable(c.Region):
 		err = errors.New("secret_id or region has characters that no header can carry")
-	case mainland && c.SignName == "":
+	case unsigned:
 		err = errors.New("sign_name is needed for mainland China")
 	}
 	if err != nil {
@@ -103,6 +102,9 @@ func tencentProfile(base string) *profile.ClientProfile {
 // Name is the one in the configuration (Provider).
 func (p *Tencent) Name() string { return p.client.name }
 
+// Serves says whether there is a template for the number and the purpose (Provider).
+func (p *Tencent) Serves(to Number, purpose Purpose) bool { return serves(p.templates, to, purpose) }
+
 // Send hands the message to the vendor (Provider).
 func (p *Tencent) Send(ctx context.Context, m Message) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTime)
@@ -126,13 +128,16 @@ func (p *Tencent) request(m Message) (*tencent.SendSmsRequest, *SendError) {
 	if !shapedE164(number) || !mainland && strings.HasPrefix(number, "+86") {
 		return nil, p.client.fail(BadNumber, "number")
 	}
+	if failed := p.client.unfit(m); failed != nil {
+		return nil, failed
+	}
 	t, ok := templateFor(p.templates, m.Purpose, !mainland)
 	if !ok {
 		return nil, p.client.unserved(!mainland)
 	}
-	sign := p.sign
+	sign := cmp.Or(t.Sign, p.sign)
 	if !mainland {
-		sign = p.signAway
+		sign = cmp.Or(t.Sign, p.signAway)
 	}
 	req := tencent.NewSendSmsRequest()
 	req.PhoneNumberSet = []*string{&number}

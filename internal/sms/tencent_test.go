@@ -80,22 +80,25 @@ func TestTencentLimits(t *testing.T) {
 
 func TestTencentRefusesConfigurations(t *testing.T) {
 	for name, spoil := range map[string]func(*TencentConfig){
-		"secret_id":   func(c *TencentConfig) { c.SecretID = "" },
-		"header":      func(c *TencentConfig) { c.SecretID = "a\nb" },
-		"secret_key":  func(c *TencentConfig) { c.SecretKey = "" },
-		"sdk_app_id":  func(c *TencentConfig) { c.SDKAppID = "" },
-		"sign_name":   func(c *TencentConfig) { c.SignName = "" },
+		"secret_id":  func(c *TencentConfig) { c.SecretID = "" },
+		"header":     func(c *TencentConfig) { c.SecretID = "a\nb" },
+		"secret_key": func(c *TencentConfig) { c.SecretKey = "" },
+		"sdk_app_id": func(c *TencentConfig) { c.SDKAppID = "" },
+		"sign_name":  func(c *TencentConfig) { c.SignName = "" },
+		"sign_name of a purpose": func(c *TencentConfig) {
+			c.SignName, c.Templates = "", map[TemplateUse]VendorTemplate{{Purpose: Login}: {ID: "1", Sign: "x"}, {Purpose: Delete}: {ID: "2"}}
+		},
 		"no template": func(c *TencentConfig) { c.Templates = nil },
 		"no id":       func(c *TencentConfig) { c.Templates = map[TemplateUse]VendorTemplate{{}: {}} },
 		"purpose":     func(c *TencentConfig) { c.Templates[TemplateUse{Purpose: "x"}] = VendorTemplate{ID: "1"} },
 		"named": func(c *TencentConfig) {
-			c.Templates[TemplateUse{}] = VendorTemplate{"1", []TemplateParam{{"code", "{{code}}"}}}
+			c.Templates[TemplateUse{}] = VendorTemplate{ID: "1", Params: []TemplateParam{{"code", "{{code}}"}}}
 		},
 		"codeless": func(c *TencentConfig) {
-			c.Templates[TemplateUse{}] = VendorTemplate{"1", []TemplateParam{{"", "{{minutes}}"}}}
+			c.Templates[TemplateUse{}] = VendorTemplate{ID: "1", Params: []TemplateParam{{"", "{{minutes}}"}}}
 		},
 		"unknown thing": func(c *TencentConfig) {
-			c.Templates[TemplateUse{}] = VendorTemplate{"1", []TemplateParam{{"", "{{code}} {{x}}"}}}
+			c.Templates[TemplateUse{}] = VendorTemplate{ID: "1", Params: []TemplateParam{{"", "{{code}} {{x}}"}}}
 		},
 	} {
 		c := tencentSettings("", "AKIDtestkeyid", "a secret key of tests", nil)

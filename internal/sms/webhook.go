@@ -152,7 +152,7 @@ func (w *Webhook) judge(resp *http.Response) error {
 	case status >= 200 && status < 300:
 		return nil
 	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests:
-		return w.fail(Failover, code, retryAfter(resp))
+		return w.fail(Failover, code, retryAfter(resp.Header))
 	case status < 400, // nobody follows redirects with a code in hand
 		status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound,
 		status == http.StatusMethodNotAllowed, status == http.StatusUnsupportedMediaType:
@@ -164,8 +164,8 @@ func (w *Webhook) judge(resp *http.Response) error {
 }
 
 // retryAfter reads the header's seconds (RFC 9110 section 10.2.3), an hour at most.
-func retryAfter(resp *http.Response) time.Duration {
-	n, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+func retryAfter(header http.Header) time.Duration {
+	n, err := strconv.Atoi(header.Get("Retry-After"))
 	if err != nil || n < 0 {
 		return 0
 	}

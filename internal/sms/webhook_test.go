@@ -285,7 +285,7 @@ func TestSendThroughWebhook(t *testing.T) {
 	}))
 	defer srv.Close()
 	d := dbtest.Open(t)
-	f := newFixture(t, d, Config{Routes: map[string][]Provider{"CN": {newHook(t, srv.URL)}}})
+	f := newFixture(t, d, Config{Routes: map[string]Route{"CN": {Providers: []Provider{newHook(t, srv.URL)}}}})
 	r := login(t, "+8613800138081", "a")
 	status.Store(503)
 	c, err := f.Send(t.Context(), r)

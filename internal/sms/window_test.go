@@ -169,7 +169,7 @@ func TestRefuseSendIsAnExactCount(t *testing.T) {
 		var sends []sent
 		for range rapid.IntRange(0, c.PerDay).Draw(t, "n") {
 			ago := rapid.OneOf(rapid.IntRange(-60, 130), rapid.IntRange(0, 4000), rapid.IntRange(0, 86_400-1)).Draw(t, "ago")
-			sends = append(sends, sent{db.Micros(now.Add(time.Duration(-ago) * time.Second)), rapid.Bool().Draw(t, "was known")})
+			sends = append(sends, sent{at: db.Micros(now.Add(time.Duration(-ago) * time.Second)), known: rapid.Bool().Draw(t, "was known")})
 		}
 		slices.SortFunc(sends, func(a, b sent) int { return int(b.at - a.at) })
 		room := func(at time.Time) bool {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
-	"strconv"
 	"strings"
 	"sync/atomic"
 )
@@ -19,8 +18,9 @@ type wire struct{ transport http.RoundTripper }
 
 // exchange is what became of one request.
 type exchange struct {
-	written atomic.Bool // whether any byte of the request may have left
-	asked   bool        // whether the SDK came as far as the transport
+	ctx     context.Context // of the request
+	written atomic.Bool     // whether any byte of the request may have left
+	asked   bool            // whether the SDK came as far as the transport
 	status  int
 	header  http.Header
 	body    []byte
@@ -33,7 +33,8 @@ type exchangeKey struct{}
 func begin(ctx context.Context) (context.Context, *exchange) {
 	x := &exchange{}
 	ctx = context.WithValue(ctx, exchangeKey{}, x)
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { x.written.Store(true) }}), x
+	x.ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { x.written.Store(true) }})
+	return x.ctx, x
 }
 
 var (
@@ -73,6 +74,8 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 // trouble judges an exchange that brought no answer worth reading; nil if it did.
 func (x *exchange) trouble(c *vendorClient) *SendError {
 	switch {
+	case !x.asked && x.ctx.Err() != nil:
+		return c.fail(Failover, cause(x.ctx.Err()))
 	case !x.asked: // the SDK cannot make a request of the configuration
 		return c.fail(Misconfigured, "sdk")
 	case errors.Is(x.err, errOversize):
@@ -81,25 +84,19 @@ func (x *exchange) trouble(c *vendorClient) *SendError {
 		return c.fail(Failover, cause(x.err))
 	case x.err != nil:
 		return c.fail(Ambiguous, cause(x.err))
-	case x.status >= 500:
-		return c.fail(Ambiguous, httpCode(x.status))
-	case x.status >= 300 && x.status < 400: // nobody follows redirects with a code in hand
-		return c.fail(Misconfigured, httpCode(x.status))
+	case x.status >= 500, x.status >= 300 && x.status < 400:
+		return c.status(x.status, x.header)
 	}
 	return nil
 }
 
 // unreadable judges an answer that is none of the vendor's.
 func (x *exchange) unreadable(c *vendorClient) *SendError {
-	if x.status != http.StatusTooManyRequests {
-		return c.fail(Ambiguous, "reply")
+	if failed := c.status(x.status, x.header); failed != nil {
+		return failed
 	}
-	e := c.fail(Failover, httpCode(x.status))
-	e.RetryAfter = retryAfter(&http.Response{Header: x.header})
-	return e
+	return c.fail(Ambiguous, "reply")
 }
-
-func httpCode(status int) string { return "http_" + strconv.Itoa(status) }
 
 // refusal is the failure of a code in words. "A.B" is found in the table as
 // itself, as "A.*" and at last as "*". One without an entry of its own is kept only

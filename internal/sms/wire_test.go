@@ -176,7 +176,7 @@ func (v sdkVendor) redirects(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if failed := judged(t.Context(), t, p, sdkMessage(t, "+8613800138080", 0)); failed == nil || failed.Class != Misconfigured || failed.Code != httpCode(status) {
+		if failed := judged(t.Context(), t, p, sdkMessage(t, "+8613800138080", 0)); failed == nil || failed.Class != Misconfigured || failed.Code != fmt.Sprint("http_", status) {
 			t.Errorf("%d: %v, want class C", status, failed)
 		}
 		srv.Close()
@@ -343,6 +343,8 @@ func (v sdkVendor) all(t *testing.T) {
 	t.Run("faults", v.faults)
 	t.Run("unwritten", v.unwritten)
 	t.Run("redirects", v.redirects)
+	t.Run("statuses", v.statuses)
+	t.Run("one number", v.oneNumber)
 	t.Run("wrong secret", v.wrongSecret)
 	t.Run("parallel", v.parallel)
 	t.Run("context", v.context)

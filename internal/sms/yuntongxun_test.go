@@ -139,7 +139,7 @@ func TestYuntongxunRequestIsTheVendorsOwn(t *testing.T) {
 	defer srv.Close()
 	p, err := NewYuntongxun(YuntongxunConfig{
 		Name: "vendor", Endpoint: srv.URL + "/", AccountSID: yuntongxunSID, AuthToken: yuntongxunToken, AppID: "app",
-		Templates: map[TemplateUse]VendorTemplate{{}: {ID: "7"}, {Purpose: ChangePhone}: {"8", []TemplateParam{{Value: "{{minutes}}"}, {Value: "<{{code}}>"}, {Value: "x"}}}},
+		Templates: map[TemplateUse]VendorTemplate{{}: {ID: "7"}, {Purpose: ChangePhone}: {ID: "8", Params: []TemplateParam{{Value: "{{minutes}}"}, {Value: "<{{code}}>"}, {Value: "x"}}}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -220,7 +220,7 @@ func TestNewYuntongxunRefusesBadConfiguration(t *testing.T) {
 		"account as a way": {AccountSID: "../x", AuthToken: "t", AppID: "a", Templates: good},
 		"no template":      {AccountSID: "s", AuthToken: "t", AppID: "a"},
 		"abroad":           {AccountSID: "s", AuthToken: "t", AppID: "a", Templates: map[TemplateUse]VendorTemplate{{}: {ID: "1"}, {International: true}: {ID: "1"}}},
-		"names":            {AccountSID: "s", AuthToken: "t", AppID: "a", Templates: map[TemplateUse]VendorTemplate{{}: {"1", []TemplateParam{{"code", "{{code}}"}}}}},
+		"names":            {AccountSID: "s", AuthToken: "t", AppID: "a", Templates: map[TemplateUse]VendorTemplate{{}: {ID: "1", Params: []TemplateParam{{"code", "{{code}}"}}}}},
 	} {
 		if _, err := NewYuntongxun(c); err == nil {
 			t.Errorf("%s was taken", name)

@@ -66,7 +66,7 @@ func newHouse(t testing.TB, d *db.DB) *house {
 	}
 	trail := audit.New(d)
 	if h.sms, err = sms.New(sms.Config{
-		Regions: []string{"CN", "US"}, TestNumbers: tests, Routes: map[string][]sms.Provider{"*": {h.sink}},
+		Regions: []string{"CN", "US"}, TestNumbers: tests, Routes: map[string]sms.Route{"*": {Providers: []sms.Provider{h.sink}}},
 		PerAddressNumbers: 1e6, PerAddressHour: 1e6, PerAddressDay: 1e6, PerClientHour: 1e6, PerClientDay: 1e6,
 		PerServiceSecond: 1e6, PerServiceDay: 1e6,
 	}, d, short, vault, trail); err != nil {
