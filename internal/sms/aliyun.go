@@ -17,6 +17,7 @@ import (
 
 	"github.com/aliyun/alibaba-cloud-sdk-go/sdk"
 	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/auth/credentials"
+	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/requests"
 	"github.com/aliyun/alibaba-cloud-sdk-go/services/dysmsapi"
 )
 
@@ -231,4 +232,25 @@ func aliyunWait(message string) time.Duration {
 		return 24 * time.Hour
 	}
 	return 0
+}
+
+// queryDay asks for the messages to a number on one day, Beijing's.
+func (a *Aliyun) queryDay(ctx context.Context, to Number, day time.Time) ([]Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTime)
+	defer cancel()
+	number, _, ok := aliyunNumber(to)
+	if !ok {
+		return nil, a.client.fail(BadNumber, "number")
+	}
+	req := dysmsapi.CreateQuerySendDetailsRequest()
+	req.Scheme, req.Domain, _ = strings.Cut(a.client.base, "://")
+	req.PhoneNumber, req.SendDate = number, day.In(beijing()).Format("20060102")
+	req.PageSize, req.CurrentPage = requests.NewInteger(50), requests.NewInteger(1)
+	ctx, x := begin(ctx)
+	client, err := a.sdk(ctx)
+	if err != nil {
+		return nil, a.client.fail(Misconfigured, "sdk")
+	}
+	_, _ = client.QuerySendDetails(req) // repeats what must not be seen; the exchange has it all
+	return a.details(x, to)
 }

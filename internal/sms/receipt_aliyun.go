@@ -4,11 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strings"
 	"time"
-
-	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/requests"
-	"github.com/aliyun/alibaba-cloud-sdk-go/services/dysmsapi"
 )
 
 // aliyunReport is one entry of an SmsReport push, of either kind: inside
@@ -113,26 +109,6 @@ func (a *Aliyun) Query(ctx context.Context, to Number, sent time.Time) ([]Report
 
 func sameDay(a, b time.Time) bool {
 	return a.In(beijing()).Format(time.DateOnly) == b.In(beijing()).Format(time.DateOnly)
-}
-
-func (a *Aliyun) queryDay(ctx context.Context, to Number, day time.Time) ([]Report, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTime)
-	defer cancel()
-	number, _, ok := aliyunNumber(to)
-	if !ok {
-		return nil, a.client.fail(BadNumber, "number")
-	}
-	req := dysmsapi.CreateQuerySendDetailsRequest()
-	req.Scheme, req.Domain, _ = strings.Cut(a.client.base, "://")
-	req.PhoneNumber, req.SendDate = number, day.In(beijing()).Format("20060102")
-	req.PageSize, req.CurrentPage = requests.NewInteger(50), requests.NewInteger(1)
-	ctx, x := begin(ctx)
-	client, err := a.sdk(ctx)
-	if err != nil {
-		return nil, a.client.fail(Misconfigured, "sdk")
-	}
-	_, _ = client.QuerySendDetails(req) // repeats what must not be seen; the exchange has it all
-	return a.details(x, to)
 }
 
 // details reads the answer. Its member Content, which holds the code, is not

@@ -68,7 +68,7 @@ type receiving struct {
 func newReceiving(t *testing.T, d *db.DB, v reportingVendor) *receiving {
 	t.Helper()
 	f := newFixture(t, d, Config{
-		Regions: []string{"CN", "US"}, Routes: map[string]Route{"*": {Providers: []Provider{v.sender, &recorder{name: "mute"}}}},
+		Regions: []string{"CN", "US"}, Routes: map[string]Route{"*": {Providers: []Provider{v.sender}}, "GB": {Providers: []Provider{&recorder{name: "mute"}}}},
 		Cooldown: time.Nanosecond, PerHour: 40, PerDay: 40,
 	})
 	srv := httptest.NewServer(receiptHandler(t, f.Service))

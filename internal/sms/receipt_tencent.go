@@ -1,12 +1,9 @@
 package sms
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"time"
-
-	tencent "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/sms/v20210111"
 )
 
 // tencentReport is one entry of the callback. Nothing signs it, and it does not
@@ -52,24 +49,6 @@ func tencentVerdict(classes map[string]Class, word, code string) (status, reason
 		return StatusUndelivered, undeliveredBecause(classes, code)
 	}
 	return "", ""
-}
-
-// Query asks for the number's messages since one was sent (Querier), by
-// PullSmsSendStatusByPhoneNumber, which takes nothing out of the vendor's queue
-// of reports. It tells messages with a verdict alone.
-func (p *Tencent) Query(ctx context.Context, to Number, sent time.Time) ([]Report, error) {
-	const skew = time.Minute // between the vendor's clock and ours
-	ctx, cancel := context.WithTimeout(ctx, attemptTime)
-	defer cancel()
-	number := to.E164()
-	from, until := uint64(sent.Add(-skew).Unix()), uint64(time.Now().Add(skew).Unix()) //nolint:gosec // after 1970
-	var offset, limit uint64 = 0, 100
-	req := tencent.NewPullSmsSendStatusByPhoneNumberRequest()
-	req.PhoneNumber, req.SmsSdkAppId = &number, &p.app
-	req.BeginTime, req.EndTime, req.Offset, req.Limit = &from, &until, &offset, &limit
-	ctx, x := begin(ctx)
-	_, _ = p.sdk.PullSmsSendStatusByPhoneNumberWithContext(ctx, req) // repeats what must not be seen; the exchange has it all
-	return p.pulled(x, to)
 }
 
 // pulled reads the answer.
