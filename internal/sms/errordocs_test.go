@@ -46,6 +46,7 @@ the log, in ` + "`dialtone sms test`" + `, in ` + "`sms_ledger.reason`" + ` and 
 | R | the provider's own limit for this number; certainly not sent | nobody else is asked, the person is told to wait | raise the limit in the provider's console if it is lower than ` + "`sms.limits`" + ` |
 | B | the number is blacklisted or has unsubscribed | nobody else is asked; the answer is that of success, so that lists stay private | have the provider take the number off its list if its owner asks |
 | C | a credential, signature, template or address is set up wrongly; certainly not sent | the next provider is asked, this one rests for long, an alert is due | correct it, check with ` + "`dialtone sms test`" + ` |
+| O | in delivery reports alone: the phone is switched off or has no signal | the page says so | nothing |
 | A | it may have been sent | counted; never repeated on the same provider | nothing; look at the provider's status page if there are many |
 
 A code that ends in ` + "`.*`" + ` stands for all longer ones that are not listed, a range for every number in it, and ` + "`*`" + ` for all the rest.
@@ -59,6 +60,9 @@ A code that ends in ` + "`.*`" + ` stands for all longer ones that are not liste
 		{"NetEase Yunxin", NetEaseCodes()},
 		{"Yuntongxun", YuntongxunCodes()},
 		{"Codes of our own", OwnCodes()},
+		{"Delivery reports of Aliyun", AliyunReceiptCodes()},
+		{"Delivery reports of Tencent Cloud", TencentReceiptCodes()},
+		{"Delivery reports of NetEase Yunxin", NetEaseReceiptCodes()},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n| code | class | meaning |\n|---|---|---|\n", table.title)
 		for _, c := range table.codes {
