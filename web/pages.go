@@ -49,7 +49,15 @@ type Region struct {
 	Selected               bool
 }
 
-// Login is /login: ids page-login, phone, region, agree, send-code, login-cancel, client-logo.
+// Passkey is what the browser is asked when it signs in with a passkey.
+type Passkey struct {
+	Options string // PublicKeyCredentialRequestOptionsJSON (WebAuthn Level 3 section 5.1.10)
+	State   string // comes back with the answer
+}
+
+// Login is /login: ids page-login, phone, region, agree, send-code, login-cancel,
+// client-logo, and passkey-sign-in, which is hidden until the script has found
+// out that the browser knows passkeys.
 type Login struct {
 	Common
 	Flow         string // "" for a direct visit
@@ -59,6 +67,7 @@ type Login struct {
 	AskAgreement bool
 	Agreed       bool
 	CanCancel    bool
+	Passkey      *Passkey // nil for none
 	Problem      *Problem
 }
 
@@ -66,7 +75,7 @@ func (p Login) facts() facts {
 	return facts{
 		template: "login", common: p.Common, client: p.Client, problem: p.Problem,
 		fields: []string{"phone", "agree"}, regions: p.Regions, step: []Field{{"flow", p.Flow}},
-		script: "dialtone.js", popup: p.Client != nil,
+		script: "signin.js", popup: p.Client != nil,
 	}
 }
 
@@ -80,6 +89,7 @@ type Code struct {
 	ExpiresIn       int    // seconds the code stays valid
 	Status          string // "sending", "sent", "unknown"
 	CanCancel       bool
+	OfferPasskey    bool // let the script say whether this device can make a passkey
 	Problem         *Problem
 }
 
@@ -87,7 +97,24 @@ func (p Code) facts() facts {
 	return facts{
 		template: "code", common: p.Common, client: p.Client, problem: p.Problem,
 		fields: []string{"code"}, step: []Field{{"flow", p.Flow}, {"challenge", p.Challenge}},
-		script: "dialtone.js", popup: p.Client != nil,
+		script: "signin.js", popup: p.Client != nil,
+	}
+}
+
+// PasskeySetup is /login/passkey-setup: ids page-passkey-setup, add-passkey,
+// passkey-later, passkey-never, and passkey-continue, which is all there is
+// without JavaScript.
+type PasskeySetup struct {
+	Common
+	Flow    string
+	Client  *Client
+	Problem *Problem
+}
+
+func (p PasskeySetup) facts() facts {
+	return facts{
+		template: "passkey-setup", common: p.Common, client: p.Client, problem: p.Problem,
+		step: []Field{{"flow", p.Flow}}, script: "signin.js", popup: p.Client != nil,
 	}
 }
 
@@ -212,7 +239,7 @@ func (p Demo) facts() facts {
 // everyPage has one of each, so that New notices a missing template.
 func everyPage() []Page {
 	return []Page{
-		Login{}, Code{}, Consent{}, Logout{}, SignedOut{}, Error{},
+		Login{}, Code{}, PasskeySetup{}, Consent{}, Logout{}, SignedOut{}, Error{},
 		FormPost{}, Account{}, Legal{}, Demo{},
 	}
 }

@@ -23,7 +23,10 @@ func samples() map[string]Page {
 	loginWith := func(change func(*Login)) Login { l := login; change(&l); return l }
 	codeWith := func(change func(*Code)) Code { c := code; change(&c); return c }
 	return map[string]Page{
-		"login":        login,
+		"login": login,
+		"login-passkey": loginWith(func(l *Login) {
+			l.Passkey = &Passkey{Options: `{"challenge":"Y2hhbGxlbmdl","rpId":"id.example"}`, State: "c2VhbGVk"}
+		}),
 		"login-direct": Login{Flow: "Zk3mP0aQ", Regions: china},
 		"login-regions": loginWith(func(l *Login) {
 			l.Regions, l.Phone, l.Agreed = several, "138001", true
@@ -35,13 +38,16 @@ func samples() map[string]Page {
 		"login-limit": loginWith(func(l *Login) {
 			l.Agreed, l.Problem = true, &Problem{Code: "sms_hourly_limit", RetryAfter: 40 * time.Minute}
 		}),
-		"code":      codeWith(func(c *Code) { c.ResendIn = 58 }),
-		"code-late": codeWith(func(c *Code) { c.Status = "unknown" }),
+		"code":       codeWith(func(c *Code) { c.ResendIn = 58 }),
+		"code-offer": codeWith(func(c *Code) { c.OfferPasskey = true }),
+		"code-late":  codeWith(func(c *Code) { c.Status = "unknown" }),
 		"code-last": codeWith(func(c *Code) {
 			c.Problem = &Problem{Code: "code_incorrect_last", Field: "code", Params: map[string]string{"tries": "1"}}
 		}),
-		"code-spent":   codeWith(func(c *Code) { c.Problem = &Problem{Code: "code_attempts_exceeded", Field: "code"} }),
-		"code-unknown": codeWith(func(c *Code) { c.Masked, c.Problem = "", &Problem{Code: "code_expired"} }),
+		"code-spent":     codeWith(func(c *Code) { c.Problem = &Problem{Code: "code_attempts_exceeded", Field: "code"} }),
+		"code-unknown":   codeWith(func(c *Code) { c.Masked, c.Problem = "", &Problem{Code: "code_expired"} }),
+		"passkey-setup":  PasskeySetup{Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Client: shop},
+		"passkey-failed": PasskeySetup{Flow: "Zk3mP0aQ", Problem: &Problem{Code: "passkey_failed"}},
 		"consent": Consent{
 			Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Session: "0199c2", Client: *shop,
 			RedirectHost: "shop.example", Masked: masked,
