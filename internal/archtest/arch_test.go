@@ -50,6 +50,7 @@ var owners = map[string]string{
 	"github.com/nicksnyder/go-i18n/":       "web",
 	"github.com/aliyun/":                   "internal/sms",
 	"github.com/tencentcloud/":             "internal/sms",
+	"github.com/go-webauthn/":              "internal/user",
 }
 
 // testOnly are the helpers and judges that no program may link.

@@ -3,6 +3,7 @@ package user
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/fault"
@@ -15,6 +16,8 @@ type codePage struct {
 	flow Flow
 	ref  sms.Ref
 	code string
+
+	makesPasskeys bool // the browser says that this device can
 }
 
 // openCode reads the fields of such a request. The challenge is bound to the
@@ -31,7 +34,7 @@ func (p *Pages) openCode(r *http.Request) (codePage, error) {
 	}
 	ref := sms.Ref{ID: form.Get("challenge"), Purpose: sms.Login, ClientID: f.ClientID, Flow: f.Binding(),
 		Address: CallerOf(r.Context()).Address}
-	return codePage{flow: f, ref: ref, code: form.Get("code")}, nil
+	return codePage{flow: f, ref: ref, code: form.Get("code"), makesPasskeys: form.Get("passkey") == "1"}, nil
 }
 
 // showCode is GET /login/code. It lives on: reloading it, or coming back to it,
@@ -76,17 +79,11 @@ func (p *Pages) checkCode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.codeMistake(w, r, c, err)
 	}
-	attempt := Attempt{
-		ClientID: c.flow.ClientID, AgreementVersion: proof.Note, Locale: p.language(r, c.flow),
-		Address: CallerOf(r.Context()).Address, UserAgent: r.UserAgent(), Browser: true,
-	}
-	// The cookie that this browser had is worth nothing after the sign-in, nor is
-	// anybody's who knew it before.
-	if old, _, err := p.Users.SessionOf(r); err == nil {
-		attempt.Replaces = old.ID
-	} else if !isNotFound(err) {
+	attempt, err := p.attempt(r, c.flow)
+	if err != nil {
 		return err
 	}
+	attempt.AgreementVersion = proof.Note
 	in, err := p.Users.SignInBySMS(r.Context(), proof, attempt)
 	if errors.Is(err, ErrDisabled) {
 		p.showError(w, r, c.flow, ErrDisabled, "/login?flow="+c.flow.ID) // another number may do
@@ -100,8 +97,28 @@ func (p *Pages) checkCode(w http.ResponseWriter, r *http.Request) error {
 	if c.flow, err = p.Flows.signedIn(w, c.flow, in.Session.ID); err != nil {
 		return err
 	}
+	if c.makesPasskeys && p.offersPasskey(w, r, in.User.ID) {
+		see(w, r, "/login/passkey-setup", url.Values{"flow": {c.flow.ID}})
+		return nil
+	}
 	p.carryOn(w, r, c.flow, in.Session)
 	return nil
+}
+
+// attempt is the context of a sign-in for f in this browser.
+func (p *Pages) attempt(r *http.Request, f Flow) (Attempt, error) {
+	a := Attempt{
+		ClientID: f.ClientID, Locale: p.language(r, f), Address: CallerOf(r.Context()).Address,
+		UserAgent: r.UserAgent(), Browser: true,
+	}
+	// The cookie that this browser had is worth nothing after the sign-in, nor is
+	// anybody's who knew it before.
+	old, _, err := p.Users.SessionOf(r)
+	if err != nil && !isNotFound(err) {
+		return Attempt{}, err
+	}
+	a.Replaces = old.ID
+	return a, nil
 }
 
 // carryOn goes where a flow leads after its sign-in.
@@ -137,9 +154,8 @@ func (p *Pages) codeMistake(w http.ResponseWriter, r *http.Request, c codePage, 
 	if !ok {
 		return err
 	}
-	if c.flow.session != "" && errors.Is(err, sms.ErrCodeExpired) {
-		session, _, err := p.Users.SessionOf(r)
-		if err == nil && session.ID == c.flow.session {
+	if errors.Is(err, sms.ErrCodeExpired) {
+		if session, _, ok := p.signedInBy(r, c.flow); ok {
 			p.carryOn(w, r, c.flow, session)
 			return nil
 		}
@@ -156,6 +172,15 @@ func (p *Pages) codeMistake(w http.ResponseWriter, r *http.Request, c codePage, 
 	return nil
 }
 
+// signedInBy returns the session that f made in this very browser, and whose it is.
+func (p *Pages) signedInBy(r *http.Request, f Flow) (Session, User, bool) {
+	if f.session == "" {
+		return Session{}, User{}, false
+	}
+	session, u, err := p.Users.SessionOf(r)
+	return session, u, err == nil && session.ID == f.session
+}
+
 func (p *Pages) renderCode(w http.ResponseWriter, r *http.Request, c codePage, status int, challenge sms.Challenge, bad *web.Problem) {
 	masked := ""
 	if !challenge.Number.IsZero() {
@@ -164,6 +189,6 @@ func (p *Pages) renderCode(w http.ResponseWriter, r *http.Request, c codePage, s
 	p.Site.Render(w, r, status, web.Code{
 		Common: c.flow.common(r), Flow: c.flow.ID, Challenge: c.ref.ID, Client: c.flow.Client, Masked: masked,
 		ResendIn: seconds(time.Until(challenge.ResendAt)), ExpiresIn: seconds(time.Until(challenge.ExpiresAt)),
-		Status: challenge.Status, CanCancel: len(c.flow.Request) > 0, Problem: bad,
+		Status: challenge.Status, CanCancel: len(c.flow.Request) > 0, Problem: bad, OfferPasskey: p.mayOffer(r),
 	})
 }

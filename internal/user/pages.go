@@ -26,7 +26,7 @@ type Continuation interface {
 	Cancelled(w http.ResponseWriter, r *http.Request, f Flow)
 }
 
-// Pages are /login, /login/code, /account and /legal. Forms arrive from our own
+// Pages are /login with its steps, /account and /legal. Forms arrive from our own
 // pages alone: the server refuses cross-origin POSTs before they come here, and
 // without the flow's cookie, which is SameSite and of this very browser, a POST
 // does nothing.
@@ -37,6 +37,7 @@ type Pages struct {
 	Flows            *Flows
 	Next             Continuation
 	AgreementVersion string
+	OfferPasskeys    bool         // after a sign-in by code
 	Log              *slog.Logger // nil means slog.Default()
 }
 
@@ -49,6 +50,9 @@ func (p *Pages) Mount(r chi.Router) {
 	r.Post("/login/code", p.answer(p.checkCode))
 	r.Post("/login/code/resend", p.answer(p.resendCode))
 	r.Get("/account", p.answer(p.showAccount))
+	if p.Users.HasPasskeys() {
+		p.mountPasskeys(r)
+	}
 	r.Get("/legal/terms", p.answer(p.showLegal("terms")))
 	r.Get("/legal/privacy", p.answer(p.showLegal("privacy")))
 }
