@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -57,14 +58,29 @@ func loadAssets(files embed.FS) (assets, error) {
 		if err != nil {
 			return a, err
 		}
-		one, err := newAsset(path.Base(p), body)
-		if err != nil {
+		if err := a.add(path.Base(p), body); err != nil {
 			return a, err
 		}
-		a.byName[path.Base(p)] = one
-		a.byURL[one.url] = one
 	}
-	return a, nil
+	// What some pages need together comes in one request.
+	return a, a.add("signin.js", slices.Concat(a.body("dialtone.js"), []byte("\n"), a.body("passkey.js")))
+}
+
+func (a assets) body(name string) []byte {
+	if one := a.byName[name]; one != nil {
+		return one.body
+	}
+	return nil
+}
+
+func (a assets) add(name string, body []byte) error {
+	one, err := newAsset(name, body)
+	if err != nil {
+		return err
+	}
+	a.byName[name] = one
+	a.byURL[one.url] = one
+	return nil
 }
 
 func newAsset(name string, body []byte) (*asset, error) {

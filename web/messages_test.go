@@ -22,6 +22,8 @@ var codes = []string{
 	"code_incorrect_last", "code_expired", "code_attempts_exceeded", "code_tries_limited", "account_disabled",
 	"flow_expired", "cookies_required", "rate_limited", "request_too_large", "unsupported_media_type",
 	"method_not_allowed", "not_found", "invalid_request", "server_error", "temporarily_unavailable",
+	"passkey_failed", "passkey_expired", "passkey_unknown", "passkey_cloned", "passkey_exists", "passkey_limit",
+	"passkeys_unavailable", "reauthentication_required",
 
 	"unauthorized_client", "access_denied", "unsupported_response_type", "unsupported_response_mode", "invalid_scope",
 	"invalid_client", "invalid_grant", "unsupported_grant_type", "invalid_token", "insufficient_scope",

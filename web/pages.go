@@ -52,7 +52,15 @@ type Region struct {
 	Selected               bool
 }
 
-// Login is /login: ids page-login, phone, region, agree, send-code, login-cancel, client-logo.
+// Passkey is what the browser is asked when it signs in with a passkey.
+type Passkey struct {
+	Options string // PublicKeyCredentialRequestOptionsJSON (WebAuthn Level 3 section 5.1.10)
+	State   string // comes back with the answer
+}
+
+// Login is /login: ids page-login, phone, region, agree, send-code, login-cancel,
+// client-logo, and passkey-sign-in, which is hidden until the script has found
+// out that the browser knows passkeys.
 type Login struct {
 	Common
 	Flow         string // "" for a direct visit
@@ -62,7 +70,8 @@ type Login struct {
 	AskAgreement bool
 	Agreed       bool
 	CanCancel    bool
-	Check        *Check // has to be passed before the code is sent; nil for none
+	Check        *Check   // has to be passed before the code is sent; nil for none
+	Passkey      *Passkey // nil for none
 	Problem      *Problem
 }
 
@@ -70,7 +79,7 @@ func (p Login) facts() facts {
 	return facts{
 		template: "login", common: p.Common, client: p.Client, problem: p.Problem, check: p.Check,
 		fields: []string{"phone", "agree", "captcha-typed"}, regions: p.Regions, step: []Field{{"flow", p.Flow}},
-		script: "dialtone.js", popup: p.Client != nil,
+		script: "signin.js", popup: p.Client != nil,
 	}
 }
 
@@ -87,6 +96,7 @@ type Code struct {
 	Reason          string // of "undelivered": "off", "number", "blocked", "limited" or ""
 	CanCancel       bool
 	Check           *Check // has to be passed before another message is sent; nil for none
+	OfferPasskey    bool   // let the script say whether this device can make a passkey
 	Problem         *Problem
 }
 
@@ -94,7 +104,24 @@ func (p Code) facts() facts {
 	return facts{
 		template: "code", common: p.Common, client: p.Client, problem: p.Problem, check: p.Check,
 		status: p.Status, reason: p.Reason, fields: []string{"code", "captcha-typed"}, step: []Field{{"flow", p.Flow}, {"challenge", p.Challenge}},
-		script: "dialtone.js", popup: p.Client != nil,
+		script: "signin.js", popup: p.Client != nil,
+	}
+}
+
+// PasskeySetup is /login/passkey-setup: ids page-passkey-setup, add-passkey,
+// passkey-later, passkey-never, and passkey-continue, which is all there is
+// without JavaScript.
+type PasskeySetup struct {
+	Common
+	Flow    string
+	Client  *Client
+	Problem *Problem
+}
+
+func (p PasskeySetup) facts() facts {
+	return facts{
+		template: "passkey-setup", common: p.Common, client: p.Client, problem: p.Problem,
+		step: []Field{{"flow", p.Flow}}, script: "signin.js", popup: p.Client != nil,
 	}
 }
 
@@ -219,7 +246,7 @@ func (p Demo) facts() facts {
 // everyPage has one of each, so that New notices a missing template.
 func everyPage() []Page {
 	return []Page{
-		Login{}, Code{}, Consent{}, Logout{}, SignedOut{}, Error{},
+		Login{}, Code{}, PasskeySetup{}, Consent{}, Logout{}, SignedOut{}, Error{},
 		FormPost{}, Account{}, Legal{}, Demo{},
 	}
 }

@@ -52,7 +52,7 @@ type typed[P Page] struct {
 
 func TestTemplatesUseFieldsThatExist(t *testing.T) {
 	types := map[string]any{
-		"login": typed[Login]{}, "code": typed[Code]{}, "consent": typed[Consent]{}, "logout": typed[Logout]{},
+		"login": typed[Login]{}, "code": typed[Code]{}, "passkey-setup": typed[PasskeySetup]{}, "consent": typed[Consent]{}, "logout": typed[Logout]{},
 		"signed-out": typed[SignedOut]{}, "error": typed[Error]{}, "form-post": typed[FormPost]{},
 		"account": typed[Account]{}, "legal": typed[Legal]{}, "demo": typed[Demo]{},
 	}
@@ -78,11 +78,13 @@ func TestPagesHaveTheirIDs(t *testing.T) {
 	s := newSite(t, Options{})
 	want := map[string][]string{
 		"login":          {"page-login", "phone", "agree", "send-code", "login-cancel", "client-logo"},
+		"login-passkey":  {"page-login", "phone", "passkey-sign-in", "passkey-note"},
 		"login-direct":   {"page-login", "phone", "send-code"},
 		"login-regions":  {"page-login", "phone", "region"},
 		"code":           {"page-code", "code", "verify-code", "resend-code", "change-phone", "login-cancel"},
 		"code-spent":     {"page-code", "code", "verify-code", "resend-code", "change-phone"},
 		"code-unknown":   {"page-code", "code", "verify-code", "change-phone"},
+		"passkey-setup":  {"page-passkey-setup", "add-passkey", "passkey-continue", "passkey-later", "passkey-never", "passkey-note"},
 		"consent":        {"page-consent", "consent-allow", "consent-deny", "client-logo"},
 		"logout":         {"page-logout", "logout-confirm", "logout-cancel"},
 		"signed-out":     {"page-signed-out"},
@@ -94,7 +96,7 @@ func TestPagesHaveTheirIDs(t *testing.T) {
 		"demo-signed-in": {"page-demo", "demo-refresh", "demo-signout"},
 	}
 	absent := map[string][]string{
-		"login": {"region"}, "login-direct": {"agree", "login-cancel", "client-logo", "region"},
+		"login": {"region", "passkey-sign-in"}, "code": {"offer-passkey"}, "login-direct": {"agree", "login-cancel", "client-logo", "region"},
 		"code-unknown": {"resend-code"}, "demo-signed-in": {"demo-start"},
 	}
 	for name, p := range samples() {
@@ -138,6 +140,8 @@ func TestFormsSendTheirFields(t *testing.T) {
 		{"code", "verify-code", "post", "/login/code", map[string]string{"flow": "Zk3mP0aQ", "challenge": "0199c1", "code": ""}, ""},
 		{"code", "resend-code", "post", "/login/code/resend", map[string]string{"flow": "Zk3mP0aQ", "challenge": "0199c1"}, ""},
 		{"code-spent", "resend-code", "post", "/login/code/resend", map[string]string{"flow": "Zk3mP0aQ", "challenge": "0199c1"}, ""},
+		{"code-offer", "verify-code", "post", "/login/code", map[string]string{"flow": "Zk3mP0aQ", "challenge": "0199c1", "code": "", "passkey": ""}, ""},
+		{"passkey-setup", "passkey-continue", "post", "/login/passkey-setup", map[string]string{"flow": "Zk3mP0aQ", "state": "", "response": ""}, ""},
 		{"consent", "consent-allow", "post", "/consent", map[string]string{"flow": "Zk3mP0aQ", "session": "0199c2"}, "allow"},
 		{"consent", "consent-deny", "post", "/consent", map[string]string{"flow": "Zk3mP0aQ", "session": "0199c2"}, "deny"},
 		{"logout", "logout-confirm", "post", "/logout", map[string]string{"ticket": "c2VhbGVk"}, "yes"},

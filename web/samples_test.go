@@ -53,6 +53,9 @@ func samples() map[string]Page {
 			l.Phone, l.Agreed, l.Check = "13800138000", true, &picture
 			l.Problem = &Problem{Code: "captcha_failed", Field: "captcha-typed"}
 		}),
+		"login-passkey": loginWith(func(l *Login) {
+			l.Passkey = &Passkey{Options: `{"challenge":"Y2hhbGxlbmdl","rpId":"id.example"}`, State: "c2VhbGVk"}
+		}),
 		"login-direct": Login{Flow: "Zk3mP0aQ", Regions: china},
 		"login-regions": loginWith(func(l *Login) {
 			l.Regions, l.Phone, l.Agreed = several, "138001", true
@@ -78,11 +81,14 @@ func samples() map[string]Page {
 		"code-picture": codeWith(func(c *Code) {
 			c.Check, c.Problem = &picture, &Problem{Code: "captcha_failed", Field: "captcha-typed"}
 		}),
+		"code-offer": codeWith(func(c *Code) { c.OfferPasskey = true }),
 		"code-last": codeWith(func(c *Code) {
 			c.Problem = &Problem{Code: "code_incorrect_last", Field: "code", Params: map[string]string{"tries": "1"}}
 		}),
-		"code-spent":   codeWith(func(c *Code) { c.Problem = &Problem{Code: "code_attempts_exceeded", Field: "code"} }),
-		"code-unknown": codeWith(func(c *Code) { c.Masked, c.Problem = "", &Problem{Code: "code_expired"} }),
+		"code-spent":     codeWith(func(c *Code) { c.Problem = &Problem{Code: "code_attempts_exceeded", Field: "code"} }),
+		"code-unknown":   codeWith(func(c *Code) { c.Masked, c.Problem = "", &Problem{Code: "code_expired"} }),
+		"passkey-setup":  PasskeySetup{Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Client: shop},
+		"passkey-failed": PasskeySetup{Flow: "Zk3mP0aQ", Problem: &Problem{Code: "passkey_failed"}},
 		"consent": Consent{
 			Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Session: "0199c2", Client: *shop,
 			RedirectHost: "shop.example", Masked: masked,

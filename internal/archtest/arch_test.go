@@ -57,6 +57,7 @@ var owners = map[string]string{
 	"github.com/dchest/captcha":            "internal/sms/captcha",
 	"github.com/tencentcloud/":             "internal/sms",
 	"github.com/sony/gobreaker/":           "internal/sms",
+	"github.com/go-webauthn/":              "internal/user",
 }
 
 // testOnly are the helpers and judges that no program may link.

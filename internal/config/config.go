@@ -25,6 +25,7 @@ type Config struct {
 	SMS            SMS           `yaml:"sms" envPrefix:"SMS_"`
 	Legal          Legal         `yaml:"legal" envPrefix:"LEGAL_"`
 	Sessions       Sessions      `yaml:"sessions" envPrefix:"SESSIONS_"`
+	Passkeys       Passkeys      `yaml:"passkeys" envPrefix:"PASSKEYS_"`
 	Tokens         Tokens        `yaml:"tokens" envPrefix:"TOKENS_"`
 	Keys           Keys          `yaml:"keys" envPrefix:"KEYS_"`
 	Captcha        Captcha       `yaml:"captcha" envPrefix:"CAPTCHA_"`
@@ -110,6 +111,12 @@ type Legal struct {
 type Sessions struct {
 	Idle     time.Duration `yaml:"idle" env:"IDLE" doc:"life of a browser session after its last use"`
 	Absolute time.Duration `yaml:"absolute" env:"ABSOLUTE" doc:"life of a browser session after sign-in"`
+}
+
+// Passkeys are how people may sign in besides by code.
+type Passkeys struct {
+	Enabled bool `yaml:"enabled" env:"ENABLED" doc:"let people add passkeys and sign in with them; they belong to the issuer's host, which must be a name"`
+	Offer   bool `yaml:"offer" env:"OFFER" doc:"offer a passkey after a sign-in by code, where the device can make one, once in 30 days at most"`
 }
 
 // Tokens are the lives of what clients get.

@@ -80,6 +80,7 @@ type options struct {
 	clients  string // more items of clients
 	vendors  string // more members of sms.providers
 	route    string // the route of CN, "sink" if empty
+	named    bool   // the issuer's host is localhost: there are no passkeys for an address
 
 	adjust func(*config.Config) // what the file above says already
 }
@@ -91,6 +92,9 @@ func startWith(t *testing.T, m mode, o options) *stack {
 	s := &stack{sink: newSink(t), log: &safeBuffer{}}
 	front := newProxy(t)
 	s.issuer = front.url
+	if o.named {
+		s.issuer = strings.Replace(front.url, "127.0.0.1", "localhost", 1)
+	}
 	dir := t.TempDir()
 	s.database = "sqlite:" + filepath.Join(dir, "dialtone.db")
 	if m.postgres {

@@ -119,6 +119,11 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Server, err error)
 	if err != nil {
 		return nil, fmt.Errorf("start the human check: %w", err)
 	}
+	if c.Passkeys.Enabled {
+		if err := s.core.Users.EnablePasskeys(c.Issuer, c.ServiceName, s.short); err != nil {
+			return nil, fmt.Errorf("enable passkeys: %w", err)
+		}
+	}
 	flows := user.NewFlows(s.core.Vault, s.secure)
 	if s.oauth, err = oauth.New(oauth.Config{
 		Issuer: c.Issuer, Engine: tokens, Clients: s.core.Clients, Grants: s.core.Grants, Users: s.core.Users, Flows: flows,
@@ -128,7 +133,8 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Server, err error)
 		return nil, fmt.Errorf("start the authorization server: %w", err)
 	}
 	s.pages = &user.Pages{
-		Users: s.core.Users, SMS: s.sms, Captcha: human, Site: s.site, Flows: flows, Next: s.oauth, AgreementVersion: c.Legal.Version, Log: o.Log,
+		Users: s.core.Users, SMS: s.sms, Captcha: human, Site: s.site, Flows: flows, Next: s.oauth,
+		AgreementVersion: c.Legal.Version, OfferPasskeys: c.Passkeys.Offer, Log: o.Log,
 	}
 	s.public = s.routes(o.Dev)
 	return s, nil

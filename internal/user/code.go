@@ -17,6 +17,8 @@ type codePage struct {
 	flow Flow
 	ref  sms.Ref
 	form url.Values
+
+	makesPasskeys bool // the browser says that this device can
 }
 
 // openCode reads the fields of such a request. The challenge is bound to the
@@ -33,7 +35,7 @@ func (p *Pages) openCode(r *http.Request) (codePage, error) {
 	}
 	ref := sms.Ref{ID: form.Get("challenge"), Purpose: sms.Login, ClientID: f.ClientID, Flow: f.Binding(),
 		Address: CallerOf(r.Context()).Address}
-	return codePage{flow: f, ref: ref, form: form}, nil
+	return codePage{flow: f, ref: ref, form: form, makesPasskeys: form.Get("passkey") == "1"}, nil
 }
 
 // showCode is GET /login/code. It lives on: reloading it, or coming back to it,
@@ -81,17 +83,11 @@ func (p *Pages) checkCode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.codeMistake(w, r, c, err)
 	}
-	attempt := Attempt{
-		ClientID: c.flow.ClientID, AgreementVersion: proof.Note, Locale: p.language(r, c.flow),
-		Address: CallerOf(r.Context()).Address, UserAgent: r.UserAgent(), Browser: true,
-	}
-	// The cookie that this browser had is worth nothing after the sign-in, nor is
-	// anybody's who knew it before.
-	if old, _, err := p.Users.SessionOf(r); err == nil {
-		attempt.Replaces = old.ID
-	} else if !isNotFound(err) {
+	attempt, err := p.attempt(r, c.flow)
+	if err != nil {
 		return err
 	}
+	attempt.AgreementVersion = proof.Note
 	in, err := p.Users.SignInBySMS(r.Context(), proof, attempt)
 	if errors.Is(err, ErrDisabled) {
 		p.showError(w, r, c.flow, ErrDisabled, "/login?flow="+c.flow.ID) // another number may do
@@ -105,8 +101,28 @@ func (p *Pages) checkCode(w http.ResponseWriter, r *http.Request) error {
 	if c.flow, err = p.Flows.signedIn(w, c.flow, in.Session.ID); err != nil {
 		return err
 	}
+	if c.makesPasskeys && p.offersPasskey(w, r, in.User.ID) {
+		see(w, r, "/login/passkey-setup", url.Values{"flow": {c.flow.ID}})
+		return nil
+	}
 	p.carryOn(w, r, c.flow, in.Session)
 	return nil
+}
+
+// attempt is the context of a sign-in for f in this browser.
+func (p *Pages) attempt(r *http.Request, f Flow) (Attempt, error) {
+	a := Attempt{
+		ClientID: f.ClientID, Locale: p.language(r, f), Address: CallerOf(r.Context()).Address,
+		UserAgent: r.UserAgent(), Browser: true,
+	}
+	// The cookie that this browser had is worth nothing after the sign-in, nor is
+	// anybody's who knew it before.
+	old, _, err := p.Users.SessionOf(r)
+	if err != nil && !isNotFound(err) {
+		return Attempt{}, err
+	}
+	a.Replaces = old.ID
+	return a, nil
 }
 
 // carryOn goes where a flow leads after its sign-in.
@@ -156,9 +172,8 @@ func (p *Pages) codeMistake(w http.ResponseWriter, r *http.Request, c codePage, 
 	if !ok {
 		return err
 	}
-	if c.flow.session != "" && errors.Is(err, sms.ErrCodeExpired) {
-		session, _, err := p.Users.SessionOf(r)
-		if err == nil && session.ID == c.flow.session {
+	if errors.Is(err, sms.ErrCodeExpired) {
+		if session, _, ok := p.signedInBy(r, c.flow); ok {
 			p.carryOn(w, r, c.flow, session)
 			return nil
 		}
@@ -173,6 +188,15 @@ func (p *Pages) codeMistake(w http.ResponseWriter, r *http.Request, c codePage, 
 	}
 	p.renderCode(w, r, c, bad.Status, codeState{challenge: challenge, problem: problem(bad, field)})
 	return nil
+}
+
+// signedInBy returns the session that f made in this very browser, and whose it is.
+func (p *Pages) signedInBy(r *http.Request, f Flow) (Session, User, bool) {
+	if f.session == "" {
+		return Session{}, User{}, false
+	}
+	session, u, err := p.Users.SessionOf(r)
+	return session, u, err == nil && session.ID == f.session
 }
 
 // codeState is what a code page shows.
@@ -191,6 +215,6 @@ func (p *Pages) renderCode(w http.ResponseWriter, r *http.Request, c codePage, s
 		Common: c.flow.common(r), Flow: c.flow.ID, Challenge: c.ref.ID, Client: c.flow.Client, Masked: masked,
 		ResendIn: seconds(time.Until(challenge.ResendAt)), ExpiresIn: seconds(time.Until(challenge.ExpiresAt)),
 		Status: challenge.Status, Reason: challenge.Reason, CanCancel: len(c.flow.Request) > 0,
-		Check: s.check, Problem: s.problem,
+		Check: s.check, Problem: s.problem, OfferPasskey: p.mayOffer(r),
 	})
 }

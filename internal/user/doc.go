@@ -11,10 +11,13 @@
 //	   │  flow cookie: what waits for this person, and which browser it is
 //	   └─ POST sends a code ─┘ POST checks it: session cookie, device cookie
 //
-// Three cookies, none readable by script: the flow (sealed, 30 minutes), the
-// session (id and secret; the table keeps only the secret's hash) and the device
-// (an id, and which numbers signed in here before; it buys a share of the SMS
-// budget and lets limits count browsers, nothing else).
+// A passkey (WebAuthn) takes the place of the code: /login/passkey. Its challenges
+// are sealed like flows, so nothing is kept while a person is asked.
+//
+// Four cookies, none readable by script: the flow (sealed, 30 minutes), the
+// session (id and secret; the table keeps only the secret's hash), the device (an
+// id, and which numbers signed in here before; it buys a share of the SMS budget
+// and lets limits count browsers, nothing else) and that a passkey was offered here lately.
 //
 // Whatever a person or a client may learn is a *fault.Error; db.ErrNotFound is
 // the answer of look-ups. Whether a number has an account shows nowhere before

@@ -56,7 +56,7 @@ type Agreement struct {
 }
 
 // Export returns what this package keeps about one person as a JSON object: the
-// account under the standard claim names, agreements and sessions. Exporting is
+// account under the standard claim names, agreements, sessions and the names of passkeys. Exporting is
 // recorded.
 func (s *Service) Export(ctx context.Context, id string) ([]byte, error) {
 	u, err := s.find(ctx, id)
@@ -71,9 +71,14 @@ func (s *Service) Export(ctx context.Context, id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	passkeys, err := s.Passkeys(ctx, id)
+	if err != nil {
+		return nil, err
+	}
 	document := u.Document()
 	document["agreements"] = agreements
 	document["sessions"] = sessions
+	document["passkeys"] = passkeys
 	text, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode export: %w", err)

@@ -78,8 +78,11 @@ func newHouse(t testing.TB, d *db.DB) *house {
 		t.Fatal(err)
 	}
 	h.users, h.flows = New(d, vault, trail), NewFlows(vault, true)
+	if err := h.users.EnablePasskeys(issuer, "Dialtone", short); err != nil {
+		t.Fatal(err)
+	}
 	h.next.flows = h.flows
-	h.pages = &Pages{Users: h.users, SMS: h.sms, Site: site, Flows: h.flows, Next: h.next, AgreementVersion: termsOfTest}
+	h.pages = &Pages{Users: h.users, SMS: h.sms, Site: site, Flows: h.flows, Next: h.next, AgreementVersion: termsOfTest, OfferPasskeys: true}
 	h.now.set(netip.MustParseAddr("198.51.100.7"))
 	r := chi.NewRouter()
 	r.Use(h.now.middleware, http.NewCrossOriginProtection().Handler)

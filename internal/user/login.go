@@ -67,7 +67,7 @@ func (p *Pages) renderLogin(w http.ResponseWriter, r *http.Request, f Flow, stat
 		Common: f.common(r), Flow: f.ID, Client: f.Client,
 		Phone: in.phone, Regions: p.regions(in.region),
 		AskAgreement: p.asksAgreement(f), Agreed: in.agreed, CanCancel: len(f.Request) > 0,
-		Check: in.check, Problem: bad,
+		Check: in.check, Passkey: p.passkeyQuestion(r, f), Problem: bad,
 	})
 }
 

@@ -156,7 +156,7 @@ func (s *Service) setStatus(ctx context.Context, id, status string) error {
 
 // SetPhone gives the account another number, unverified until it signs in with it,
 // and ends its sessions and grants: whoever held the old number must not stay, nor
-// learn the new one from userinfo.
+// learn the new one from userinfo. Passkeys go for the same reason.
 func (s *Service) SetPhone(ctx context.Context, id string, n sms.Number) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
 		if err := s.signOut(ctx, id, "user.phone_changed"); err != nil {
@@ -164,6 +164,9 @@ func (s *Service) SetPhone(ctx context.Context, id string, n sms.Number) error {
 		}
 		if _, err := s.db.Exec(ctx, `DELETE FROM identifiers WHERE kind = 'phone' AND user_id = $1`, id); err != nil {
 			return fmt.Errorf("release the old number: %w", err)
+		}
+		if _, err := s.db.Exec(ctx, `DELETE FROM passkeys WHERE user_id = $1`, id); err != nil {
+			return fmt.Errorf("remove passkeys: %w", err)
 		}
 		if _, err := s.db.Exec(ctx, `
 			INSERT INTO identifiers (kind, lookup, user_id, sealed, verified_at) VALUES ('phone', $1, $2, $3, 0)`,

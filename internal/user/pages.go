@@ -36,7 +36,7 @@ type Texts interface {
 	Check(ctx context.Context, ref sms.Ref, code string) (sms.Proof, error)
 }
 
-// Pages are /login, /login/code, /account and /legal. Forms arrive from our own
+// Pages are /login with its steps, /account and /legal. Forms arrive from our own
 // pages alone: the server refuses cross-origin POSTs before they come here, and
 // without the flow's cookie, which is SameSite and of this very browser, a POST
 // does nothing.
@@ -48,6 +48,7 @@ type Pages struct {
 	Next             Continuation
 	Captcha          HumanCheck // nil for none: what asks for a check is then refused
 	AgreementVersion string
+	OfferPasskeys    bool         // after a sign-in by code
 	Log              *slog.Logger // nil means slog.Default()
 }
 
@@ -63,6 +64,9 @@ func (p *Pages) Mount(r chi.Router) {
 	r.Post("/login/code/resend", p.answer(p.resendCode))
 	r.Get("/login/code/status", p.codeStatus)
 	r.Get("/account", p.answer(p.showAccount))
+	if p.Users.HasPasskeys() {
+		p.mountPasskeys(r)
+	}
 	r.Get("/legal/terms", p.answer(p.showLegal("terms")))
 	r.Get("/legal/privacy", p.answer(p.showLegal("privacy")))
 }

@@ -58,8 +58,9 @@ func (s *Service) openSession(ctx context.Context, userID string, a Attempt, now
 	secret := base64.RawURLEncoding.EncodeToString(raw[:])
 	hash := sha256.Sum256([]byte(secret))
 	now = db.Time(db.Micros(now))
+	amr, acr := a.methods()
 	sess := Session{
-		ID: db.NewID(), UserID: userID, AuthTime: now, AMR: []string{"sms", "otp"}, ACR: "1",
+		ID: db.NewID(), UserID: userID, AuthTime: now, AMR: amr, ACR: acr,
 		UserAgent: clip(a.UserAgent, 256), IPPrefix: prefixOf(a.Address),
 		CreatedAt: now, ExpiresAt: now.Add(s.sessionLife), SeenAt: now,
 	}

@@ -28,6 +28,17 @@ type Attempt struct {
 	UserAgent        string
 	Browser          bool   // make a browser session
 	Replaces         string // session that this browser had until now, "" if none: see openSession
+
+	AMR []string // how it is proven (RFC 8176); nil means by SMS
+	ACR string   // "" means that of SMS
+}
+
+// methods are how the person proves who they are.
+func (a Attempt) methods() (amr []string, acr string) {
+	if len(a.AMR) == 0 {
+		return []string{"sms", "otp"}, "1"
+	}
+	return a.AMR, a.ACR
 }
 
 // SignedIn is the outcome.
@@ -37,6 +48,9 @@ type SignedIn struct {
 	Session  Session   // zero unless Attempt.Browser
 	Secret   string    // the session cookie's value, to be set once
 	Created  bool
+
+	AMR []string // what a grant without a session carries; RFC 8176
+	ACR string
 }
 
 // SignInBySMS uses the proof up, registers the number if it is new, keeps the
@@ -72,6 +86,7 @@ func (s *Service) signIn(ctx context.Context, p sms.Proof, a Attempt) (in Signed
 		if in, err = s.findOrRegister(ctx, p.Number, now); err != nil {
 			return err
 		}
+		in.AMR, in.ACR = a.methods()
 		if in.User.Status != Active {
 			return s.recordSignIn(ctx, "login.refused", in, a)
 		}
@@ -179,7 +194,8 @@ func (s *Service) keepAgreement(ctx context.Context, userID string, a Attempt, n
 }
 
 func (s *Service) recordSignIn(ctx context.Context, event string, in SignedIn, a Attempt) error {
-	detail := map[string]string{"method": "sms"}
+	amr, _ := a.methods()
+	detail := map[string]string{"method": amr[0]}
 	if in.Session.ID != "" {
 		detail["session"] = in.Session.ID
 	}

@@ -40,6 +40,8 @@ type Service struct {
 	cookies cookies
 
 	sessionIdle, sessionLife time.Duration
+
+	passkeys relyingParty
 }
 
 // Option changes what New builds.
@@ -70,6 +72,7 @@ const (
 	labelIdentifier = "identifier"
 	labelFlow       = "flow"
 	labelDevice     = "device"
+	labelPasskey    = "passkey"
 )
 
 // seal encrypts a number for its row. The owner's id is authenticated with it:

@@ -1,0 +1,108 @@
+package user
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/go-webauthn/webauthn/protocol"
+
+	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/db/dbtest"
+)
+
+// A passkey is added for one session, once, and an account has at most twenty.
+func TestAddingPasskeys(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		h := newHouse(t, d)
+		in, other := h.signIn(fixture(1)), h.signIn(fixture(2))
+		ctx := t.Context()
+		begin := func() PasskeyChallenge {
+			c, err := h.users.BeginPasskey(ctx, in.User, in.Session.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		key := newAuthenticator(t)
+		c := begin()
+		made := key.create(c)
+		if _, err := h.users.FinishPasskey(ctx, other.User, other.Session.ID, c.State, made, ""); !errors.Is(err, ErrPasskeyExpired) {
+			t.Errorf("in another's session: %v", err)
+		}
+		for name, change := range map[string]func(*authenticator){
+			"wrong origin":        func(a *authenticator) { a.origin = "https://evil.example" },
+			"wrong relying party": func(a *authenticator) { a.rpID = "evil.example" },
+			"nobody verified":     func(a *authenticator) { a.flags &^= protocol.FlagUserVerified },
+		} {
+			a := *key
+			change(&a)
+			if _, err := h.users.FinishPasskey(ctx, in.User, in.Session.ID, c.State, a.create(c), ""); !errors.Is(err, ErrPasskeyFailed) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, err := h.users.FinishPasskey(ctx, in.User, in.Session.ID, c.State, made, "\x00 "); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.users.FinishPasskey(ctx, in.User, in.Session.ID, c.State, made, ""); !errors.Is(err, ErrPasskeyExpired) {
+			t.Errorf("replayed: %v", err)
+		}
+		c = begin()
+		if _, err := h.users.FinishPasskey(ctx, in.User, in.Session.ID, c.State, key.create(c), ""); !errors.Is(err, ErrPasskeyExists) {
+			t.Errorf("the same again: %v", err)
+		}
+		c, err := h.users.BeginPasskey(ctx, other.User, other.Session.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.users.FinishPasskey(ctx, other.User, other.Session.ID, c.State, key.create(c), ""); !errors.Is(err, ErrPasskeyExists) {
+			t.Errorf("another's passkey: %v", err)
+		}
+		var wait sync.WaitGroup
+		var kept atomic.Int64
+		questions := make([]PasskeyChallenge, 2*passkeysKept)
+		for i := range questions {
+			questions[i] = begin()
+		}
+		for _, c := range questions {
+			made := newAuthenticator(t).create(c)
+			wait.Go(func() {
+				switch _, err := h.users.FinishPasskey(ctx, in.User, in.Session.ID, c.State, made, ""); {
+				case err == nil:
+					kept.Add(1)
+				case !errors.Is(err, ErrPasskeyLimit):
+					t.Error(err)
+				}
+			})
+		}
+		wait.Wait()
+		if n := h.rows(`SELECT COUNT(*) FROM passkeys WHERE user_id = $1`, in.User.ID); n != passkeysKept || kept.Load() != passkeysKept-1 {
+			t.Errorf("%d passkeys", n)
+		}
+		if _, err := h.users.BeginPasskey(ctx, in.User, in.Session.ID); !errors.Is(err, ErrPasskeyLimit) {
+			t.Errorf("one more: %v", err)
+		}
+	})
+}
+
+func TestPasskeysNeedANameForAHost(t *testing.T) {
+	for address, want := range map[string]bool{
+		"https://id.example": true, "http://localhost:8080": true, "http://127.0.0.1:8080": false, "https://[2001:db8::1]:8443": false,
+	} {
+		s := &Service{}
+		if err := s.EnablePasskeys(address, "Dialtone", nil); err != nil || s.HasPasskeys() != want {
+			t.Errorf("%s: %t, %v", address, s.HasPasskeys(), err)
+		}
+	}
+	s := &Service{}
+	if _, err := s.BeginPasskeySignIn(nil); !errors.Is(err, ErrPasskeysOff) {
+		t.Error(err)
+	}
+	if _, err := s.SignInByPasskey(t.Context(), Assertion{}, Attempt{}); !errors.Is(err, ErrPasskeysOff) {
+		t.Error(err)
+	}
+	if _, err := s.BeginPasskey(t.Context(), User{}, ""); !errors.Is(err, ErrPasskeysOff) {
+		t.Error(err)
+	}
+}

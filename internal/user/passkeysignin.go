@@ -1,0 +1,234 @@
+package user
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/webauthn"
+	"github.com/google/uuid"
+
+	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/fault"
+)
+
+// ACRPasskey is the authentication context class of a sign-in by passkey: two
+// factors, the device and what unlocks it.
+const ACRPasskey = "2"
+
+// amrPasskey are the methods of RFC 8176: a key in hardware that never leaves it
+// or one that is synchronised between devices, a person who was there, and two
+// factors, since user verification is required.
+func amrPasskey(synced bool) []string {
+	if synced {
+		return []string{"swk", "user", "mfa"}
+	}
+	return []string{"hwk", "user", "mfa"}
+}
+
+// Assertion is the answer to BeginPasskeySignIn.
+type Assertion struct {
+	Binding  []byte // the same as at the beginning
+	State    string // as it was given out
+	Response []byte // AuthenticationResponseJSON, WebAuthn Level 3 section 5.1.5
+	Terms    string // version that must have been agreed to, by this attempt or before; "" if none is asked for
+}
+
+// BeginPasskeySignIn asks whoever is there for a passkey; binding is what only
+// this browser or app can bring about, such as Flow.Binding. Nobody is named, so
+// nothing is told about any account.
+func (s *Service) BeginPasskeySignIn(binding []byte) (PasskeyChallenge, error) {
+	if !s.HasPasskeys() {
+		return PasskeyChallenge{}, ErrPasskeysOff
+	}
+	request, data, err := s.passkeys.webauthn.BeginDiscoverableLogin()
+	if err != nil {
+		return PasskeyChallenge{}, fmt.Errorf("begin a sign-in by passkey: %w", err)
+	}
+	return s.ask(request.Response, data.Challenge, ceremonyGet, binding)
+}
+
+// SignInByPasskey verifies the answer and makes the session and the audit record;
+// the attempt's AMR and ACR are the passkey's. Faults: passkeys_unavailable,
+// passkey_expired, passkey_failed, passkey_unknown, passkey_cloned,
+// agreement_required, account_disabled.
+//
+// Like a code, a challenge that was answered rightly is used up whatever comes of it.
+func (s *Service) SignInByPasskey(ctx context.Context, a Assertion, at Attempt) (SignedIn, error) {
+	challenge, err := s.answered(a.State, ceremonyGet, a.Binding)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	parsed, err := protocol.ParseCredentialRequestResponseBytes(a.Response)
+	if err != nil {
+		return SignedIn{}, ErrPasskeyFailed.Because(err)
+	}
+	key, err := s.findPasskey(ctx, base64.RawURLEncoding.EncodeToString(parsed.RawID))
+	if err != nil {
+		return SignedIn{}, err
+	}
+	owner := func(_, _ []byte) (webauthn.User, error) {
+		return keyOwner{User: User{ID: key.userID}, keys: []passkeyRow{key}}, nil
+	}
+	if _, _, err := s.passkeys.webauthn.ValidatePasskeyLogin(owner, webauthn.SessionData{
+		Challenge: challenge, UserVerification: protocol.VerificationRequired,
+	}, parsed); err != nil {
+		return SignedIn{}, ErrPasskeyFailed.Because(err)
+	}
+	if err := s.useUp(ctx, challenge); err != nil {
+		return SignedIn{}, err
+	}
+	at.AMR, at.ACR = amrPasskey(key.Synced), ACRPasskey
+	return s.signInWith(ctx, key, parsed.Response.AuthenticatorData, a.Terms, at)
+}
+
+// signInWith does what follows a verified assertion in one transaction. A refusal
+// is committed, so that it is on record, and told afterwards.
+func (s *Service) signInWith(ctx context.Context, key passkeyRow, data protocol.AuthenticatorData, terms string, at Attempt) (in SignedIn, err error) {
+	var refusal *fault.Error
+	err = s.db.Tx(ctx, func(ctx context.Context) error {
+		now := time.Now()
+		in, refusal = SignedIn{}, nil
+		var err error
+		if refusal, err = s.advance(ctx, key, data, now); refusal != nil || err != nil {
+			return err
+		}
+		if in, err = s.findForSignIn(ctx, key.userID, now); err != nil {
+			return err
+		}
+		in.AMR, in.ACR = at.AMR, at.ACR
+		if in.User.Status != Active {
+			refusal = ErrDisabled
+			return s.recordSignIn(ctx, "login.refused", in, at)
+		}
+		if agreed, err := s.agreedTo(ctx, key.userID, terms, at); err != nil {
+			return err
+		} else if !agreed {
+			refusal = errAgreementRequired
+			return nil
+		}
+		if err := s.keepAgreement(ctx, in.User.ID, at, now); err != nil {
+			return err
+		}
+		if at.Browser {
+			if in.Session, in.Secret, err = s.openSession(ctx, in.User.ID, at, in.AuthTime); err != nil {
+				return err
+			}
+		}
+		return s.recordSignIn(ctx, "login.succeeded", in, at)
+	})
+	if err == nil && refusal != nil {
+		err = refusal
+	}
+	if err != nil {
+		return SignedIn{}, err
+	}
+	return in, nil
+}
+
+// advance compares the counter with the stored one and moves that on, in one
+// statement (WebAuthn Level 3 section 7.2 step 22). A key on one device that
+// counts must count upwards; copies of a synchronised one may be behind.
+func (s *Service) advance(ctx context.Context, key passkeyRow, data protocol.AuthenticatorData, now time.Time) (*fault.Error, error) {
+	n, err := s.db.Exec(ctx, `
+		UPDATE passkeys SET sign_count = CASE WHEN sign_count < $2 THEN $2 ELSE sign_count END, backed_up = $3, used_at = $4
+		WHERE id = $1 AND (sign_count < $2 OR sign_count = 0 OR backup_eligible)`,
+		key.ID, int64(data.Counter), data.Flags.HasBackupState(), db.Micros(now))
+	if err != nil {
+		return nil, fmt.Errorf("note the use of a passkey: %w", err)
+	}
+	if n == 1 {
+		return nil, nil
+	}
+	if _, err := s.findPasskey(ctx, key.ID); errors.Is(err, ErrPasskeyUnknown) {
+		return ErrPasskeyUnknown, nil // removed since it was read
+	} else if err != nil {
+		return nil, err
+	}
+	return ErrPasskeyCloned, s.recordPasskey(ctx, "passkey.clone_suspected", key.userID, key.ID)
+}
+
+// findForSignIn returns an account and the time of the sign-in. An account that
+// is gone took its passkeys along.
+func (s *Service) findForSignIn(ctx context.Context, userID string, now time.Time) (SignedIn, error) {
+	u, err := s.find(ctx, userID)
+	if isNotFound(err) {
+		return SignedIn{}, ErrPasskeyUnknown
+	}
+	if err != nil {
+		return SignedIn{}, err
+	}
+	var after int64
+	if err := s.db.QueryRow(ctx, `SELECT grants_after FROM users WHERE id = $1`, userID).Scan(&after); err != nil {
+		return SignedIn{}, fmt.Errorf("find user: %w", err)
+	}
+	return SignedIn{User: u, AuthTime: authTime(now, after)}, nil
+}
+
+// agreedTo says whether the person agrees to a version of the terms, now or before.
+func (s *Service) agreedTo(ctx context.Context, userID, terms string, at Attempt) (bool, error) {
+	if terms == "" || at.AgreementVersion == terms {
+		return true, nil
+	}
+	var n int
+	err := s.db.QueryRow(ctx, `SELECT COUNT(*) FROM agreements WHERE user_id = $1 AND version = $2`, userID, terms).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("find agreement: %w", err)
+	}
+	return n > 0, nil
+}
+
+// keyOwner is an account as package webauthn sees it.
+type keyOwner struct {
+	User
+	keys []passkeyRow
+}
+
+// WebAuthnID is the user handle: the account's id. It is random and says nothing
+// about the person (WebAuthn Level 3 section 14.6.1), every client knows it as the
+// sub anyhow, and it lives exactly as long as the account: a second random value
+// per account would add a column and hide nothing.
+func (o keyOwner) WebAuthnID() []byte { return []byte(o.ID) }
+
+// WebAuthnName is what a list of passkeys shows: the masked number, for such
+// lists are synchronised and seen by others.
+func (o keyOwner) WebAuthnName() string {
+	if o.Phone.IsZero() {
+		return o.WebAuthnDisplayName()
+	}
+	return o.Phone.String()
+}
+
+// WebAuthnDisplayName is the nickname, else the name, else the masked number.
+func (o keyOwner) WebAuthnDisplayName() string {
+	for _, claim := range []string{"nickname", "name"} {
+		if text, ok := o.Claims[claim].(string); ok && text != "" {
+			return clip(text, 64)
+		}
+	}
+	return o.Phone.String()
+}
+
+func (o keyOwner) WebAuthnCredentials() []webauthn.Credential {
+	out := make([]webauthn.Credential, 0, len(o.keys))
+	for _, k := range o.keys {
+		id, err := base64.RawURLEncoding.DecodeString(k.ID)
+		if err != nil {
+			continue // no credential has such an id, so it can match none
+		}
+		c := webauthn.Credential{ID: id, PublicKey: k.publicKey, AttestationFormat: string(protocol.AttestationFormatNone)}
+		c.Flags.BackupEligible, c.Flags.BackupState = k.Synced, k.backedUp
+		c.Authenticator.SignCount = k.signCount
+		if aaguid, err := uuid.Parse(k.aaguid); err == nil {
+			c.Authenticator.AAGUID = aaguid[:]
+		}
+		for _, t := range k.transports {
+			c.Transport = append(c.Transport, protocol.AuthenticatorTransport(t))
+		}
+		out = append(out, c)
+	}
+	return out
+}
