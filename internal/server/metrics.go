@@ -22,6 +22,8 @@ type metrics struct {
 	sends    *prometheus.CounterVec
 	sendTime *prometheus.HistogramVec
 	checks   *prometheus.CounterVec
+	quotas   *prometheus.CounterVec
+	cost     *prometheus.CounterVec
 }
 
 func newMetrics(version string) *metrics {
@@ -45,6 +47,14 @@ func newMetrics(version string) *metrics {
 			Name: "dialtone_otp_verify_attempts_total",
 			Help: "Codes that people typed, by outcome.",
 		}, []string{"result"}),
+		quotas: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dialtone_sms_quota_rejections_total",
+			Help: "Requests for a message that met a limit: refused, or asked for a human check.",
+		}, []string{"scope", "window"}),
+		cost: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dialtone_sms_cost_total",
+			Help: "Price of the messages that providers took or may have taken.",
+		}, []string{"provider", "currency"}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "dialtone_build_info",
@@ -52,7 +62,7 @@ func newMetrics(version string) *metrics {
 		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.sends, m.sendTime, m.checks, info,
+	m.registry.MustRegister(m.requests, m.sends, m.sendTime, m.checks, m.quotas, m.cost, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -87,7 +97,19 @@ func (m *metrics) answered(route, method string, status int, took time.Duration)
 func (m *metrics) SendSettled(e sms.SendSettled) {
 	m.sends.WithLabelValues(e.Provider, e.Region, string(e.Purpose), e.Result, e.Reason).Inc()
 	m.sendTime.WithLabelValues(e.Provider).Observe(e.Duration.Seconds())
+	if e.Cost > 0 {
+		m.cost.WithLabelValues(e.Provider, e.Currency).Add(e.Cost.Float())
+	}
 }
+
+// QuotaRefused, BudgetStep and ScopeChanged are what sms tells (sms.Observer).
+// The log has the last two.
+func (m *metrics) QuotaRefused(e sms.QuotaRefused) {
+	m.quotas.WithLabelValues(e.Scope, e.Window).Inc()
+}
+
+func (m *metrics) BudgetStep(sms.BudgetStep)     {}
+func (m *metrics) ScopeChanged(sms.ScopeChanged) {}
 
 func (m *metrics) CheckDone(e sms.CheckDone) { m.checks.WithLabelValues(e.Result).Inc() }
 

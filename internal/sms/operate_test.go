@@ -25,8 +25,8 @@ func TestPurgeDeletesWhatNothingNeeds(t *testing.T) {
 		}
 		err := d.Tx(t.Context(), func(ctx context.Context) error {
 			for i := range 2*purgeBatch + 200 {
-				if _, err := d.Exec(ctx, `INSERT INTO sms_ledger (id, challenge_id, lookup, purpose, client_id, region, known_device,
-					state, provider, provider_ref, reason, reserved_at) VALUES ($1, '', $2, '', '', '', FALSE, 'accepted', '', '', '', 1)`, fmt.Sprint(i), []byte("x")); err != nil {
+				if _, err := d.Exec(ctx, `INSERT INTO sms_ledger (id, challenge_id, lookup, purpose, client_id, region, prefix, known_device,
+					state, provider, provider_ref, reason, reserved_at) VALUES ($1, '', $2, '', '', '', $2, FALSE, 'accepted', '', '', '', 1)`, fmt.Sprint(i), []byte("x")); err != nil {
 					return err
 				}
 			}

@@ -47,6 +47,9 @@ func (s *Service) reserve(ctx context.Context, r Request, lookup []byte, region 
 			return err
 		}
 		if f := s.config.refuseSend(sends, now, r.KnownDevice); f != nil {
+			if final(sends, now) {
+				return settledRefusal{f}
+			}
 			return f
 		}
 		c, m.Code, err = s.repeatOrInsert(ctx, fresh, sends, now)

@@ -24,7 +24,7 @@ const busyRetry = 5 * time.Second
 // called inside a transaction: a message cannot be rolled back.
 //
 // Faults: ErrRegionUnsupported, ErrTooSoon, ErrHourlyLimit, ErrDailyLimit,
-// ErrRateLimited, ErrSignInStopped, ErrTriesLimited (the number's owner could
+// ErrRateLimited, ErrHumanCheckRequired, ErrSignInStopped, ErrTriesLimited (the number's owner could
 // not use the code), ErrProviderUnavailable, ErrRejected. After the last two
 // the send is given back and a code sent before is still good. The code itself
 // is in no answer.
@@ -36,7 +36,8 @@ func (s *Service) Send(ctx context.Context, r Request) (Challenge, error) {
 // purpose are ref's. While its code lives that code is sent again, the tries
 // already used stay used, and the Challenge is the same. Otherwise, for a day,
 // it is a new challenge for the same number with an ID of its own: callers must
-// go on with the ID they get. Faults: those of Send, ErrCodeExpired.
+// go on with the ID they get. Nobody is asked for a human check again. Faults:
+// those of Send but that, ErrCodeExpired.
 func (s *Service) Resend(ctx context.Context, ref Ref, locale string, addr netip.Addr) (Challenge, error) {
 	if !ref.possible() {
 		return Challenge{}, ErrCodeExpired
@@ -98,15 +99,21 @@ func (s *Service) send(ctx context.Context, r Request, again bool) (Challenge, e
 
 // prepare takes the message out of the coarse limits and the ledger.
 func (s *Service) prepare(ctx context.Context, r Request, region string, again bool) (reservation, error) {
-	refund, err := s.spend(ctx, r, again)
+	a := &asking{
+		Request: r, region: region, again: again,
+		lookup: r.Number.Index(s.vault), prefix: nameOfPrefix(r.Number.prefixIndex(s.vault)),
+	}
+	refund, err := s.spend(ctx, a)
 	if err != nil {
 		return reservation{}, err
 	}
-	message, err := s.reserve(ctx, r, r.Number.Index(s.vault), region)
+	message, err := s.reserve(ctx, r, a.lookup, region)
 	if err != nil {
 		refund()
+		s.noteNumber(a, err)
 		return reservation{}, err
 	}
+	s.day.add(time.Now(), 1, 0)
 	return message, nil
 }
 

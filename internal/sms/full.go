@@ -1,0 +1,77 @@
+package sms
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// believe is how long a server repeats by itself that a limit is full:
+	// another one may have given something back.
+	believe = 15 * time.Second
+	// mostStops bounds the memory of full limits.
+	mostStops = 10_000
+)
+
+// stop is a limit and how far a call could go in it.
+type stop struct {
+	key  string
+	most int64
+}
+
+// stops remember which limits were full moments ago. Under an attack nearly
+// every request is refused by a limit that has refused others before; those
+// cost no store anything.
+type stops struct {
+	mu    sync.Mutex
+	until map[stop]fullness
+}
+
+type fullness struct {
+	room    time.Time // when there will be room
+	believe time.Time // and until when that is repeated without asking
+}
+
+// add remembers that there is no room for that long.
+func (m *stops) add(s stop, now time.Time, room time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.until == nil {
+		m.until = make(map[stop]fullness)
+	}
+	if len(m.until) >= mostStops {
+		for s, f := range m.until {
+			if !f.believe.After(now) {
+				delete(m.until, s)
+			}
+		}
+		if len(m.until) >= mostStops {
+			return
+		}
+	}
+	f := fullness{room: now.Add(room), believe: now.Add(believe)}
+	if f.room.Before(f.believe) {
+		f.believe = f.room
+	}
+	m.until[s] = f
+}
+
+// wait is how long there will be no room, zero if that is not known.
+func (m *stops) wait(s stop, now time.Time) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f, ok := m.until[s]
+	if !ok || !f.believe.After(now) {
+		return 0
+	}
+	return f.room.Sub(now)
+}
+
+// remove forgets: something was given back.
+func (m *stops) remove(all ...stop) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range all {
+		delete(m.until, s)
+	}
+}
