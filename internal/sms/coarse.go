@@ -191,7 +191,7 @@ func (s *Service) spend(ctx context.Context, a *asking) (refund func(), err erro
 	}
 	if !d.Allowed {
 		q := quotas[d.Refused]
-		s.full.add(q.stop(d.Soft), time.Now(), d.Room)
+		s.full.add(q.stop(d.Soft), time.Now(), d.Room, believe)
 		return nil, s.refuse(denial{q.scope, q.window, q.levelOf(d.Soft), d.RetryAfter})
 	}
 	refund = func() { s.refund(ctx, quotas, limits, d) }

@@ -84,6 +84,15 @@ func (d *dayTotal) unread(now time.Time) int64 {
 func messagesOf(s spent) int64 { return s.messages }
 func costOf(s spent) int64     { return s.cost }
 
+// empty reports whether nothing was sent from one time to another.
+func (d *dayTotal) empty(from, to int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !slices.ContainsFunc(d.slices, func(s spent) bool {
+		return s.messages != 0 && s.slice >= sliceOf(from) && s.slice <= sliceOf(to)
+	})
+}
+
 // sum is the day's total.
 func (d *dayTotal) sum(now time.Time, of func(spent) int64) (total int64) {
 	d.mu.Lock()

@@ -9,6 +9,9 @@ const (
 	// believe is how long a server repeats by itself that a limit is full:
 	// another one may have given something back.
 	believe = 15 * time.Second
+	// believeSettled is the same where all that counts is settled: only a late
+	// receipt could still give something back.
+	believeSettled = 5 * time.Minute
 	// mostStops bounds the memory of full limits.
 	mostStops = 10_000
 )
@@ -32,8 +35,8 @@ type fullness struct {
 	believe time.Time // and until when that is repeated without asking
 }
 
-// add remembers that there is no room for that long.
-func (m *stops) add(s stop, now time.Time, room time.Duration) {
+// add remembers that there is no room for that long, and to repeat it for a while.
+func (m *stops) add(s stop, now time.Time, room, while time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.until == nil {
@@ -49,11 +52,7 @@ func (m *stops) add(s stop, now time.Time, room time.Duration) {
 			return
 		}
 	}
-	f := fullness{room: now.Add(room), believe: now.Add(believe)}
-	if f.room.Before(f.believe) {
-		f.believe = f.room
-	}
-	m.until[s] = f
+	m.until[s] = fullness{room: now.Add(room), believe: now.Add(min(room, while))}
 }
 
 // wait is how long there will be no room, zero if that is not known.

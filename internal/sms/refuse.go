@@ -123,7 +123,7 @@ func (s *Service) noteNumber(a *asking, err error) {
 		}
 		s.config.Observer.QuotaRefused(QuotaRefused{Scope: "number", Window: window})
 		if errors.As(err, new(settledRefusal)) {
-			s.full.add(numberStop(a, window), time.Now(), f.RetryAfter)
+			s.full.add(numberStop(a, window), time.Now(), f.RetryAfter, believeSettled)
 		}
 	}
 }

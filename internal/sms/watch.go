@@ -2,7 +2,6 @@ package sms
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -57,7 +56,9 @@ func (s *Service) look(ctx context.Context) error {
 		s.log().WarnContext(ctx, "the day's budget of messages is being used up", "of", step.Of, "percent", step.Percent)
 		s.config.Observer.BudgetStep(step)
 	}
-	err = errors.Join(err, s.readRipe(ctx, now))
+	if err == nil {
+		err = s.readRipe(ctx, now)
+	}
 	for _, change := range c.judge(now) {
 		s.log().LogAttrs(ctx, change.level(), "codes of a scope are used otherwise than before",
 			slog.String("kind", change.Kind), slog.String("name", change.Name), slog.String("state", change.State))
@@ -89,6 +90,10 @@ func (s *Service) readRipe(ctx context.Context, now time.Time) error {
 		c.after = cursor{at: oldest}
 	}
 	upTo := db.Micros(now.Add(-ripe))
+	if s.day.empty(c.after.at, upTo) { // most looks of a quiet server
+		c.after = cursor{at: upTo + 1}
+		return nil
+	}
 	for range ripeMost {
 		n, err := s.readBatch(ctx, upTo)
 		if err != nil {
