@@ -97,7 +97,7 @@ func (c *Config) setDefaults() {
 	c.PerPrefix10m = cmp.Or(c.PerPrefix10m, 10)
 	c.PerPrefixHour = cmp.Or(c.PerPrefixHour, 30)
 	c.Consecutive = cmp.Or(c.Consecutive, 5)
-	if c.CheckedPrefixes == nil {
+	if len(c.CheckedPrefixes) == 0 {
 		c.CheckedPrefixes = checkedPrefixes()
 	}
 	c.ConversionPercent = cmp.Or(c.ConversionPercent, 15)
