@@ -55,9 +55,9 @@ func TestValuesComeBackAsTheyWere(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		now := time.Date(2026, 3, 1, 12, 30, 0, 123456789, time.FixedZone("CST", 8*3600))
 		_, err := d.Exec(t.Context(), `
-			INSERT INTO sms_ledger (id, challenge_id, lookup, purpose, client_id, region, known_device, state,
+			INSERT INTO sms_ledger (id, challenge_id, lookup, purpose, client_id, region, prefix, known_device, state,
 				provider, provider_ref, reason, reserved_at, settled_at)
-			VALUES ($1, $2, $3, 'login', '', 'CN', $4, 'reserved', '', '', '', $5, $6)`,
+			VALUES ($1, $2, $3, 'login', '', 'CN', $3, $4, 'reserved', '', '', '', $5, $6)`,
 			"id", "", []byte{0, 255}, true, db.Micros(now), nil)
 		if err != nil {
 			t.Fatal(err)

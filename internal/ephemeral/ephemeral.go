@@ -55,15 +55,13 @@ type Limit struct {
 	Soft int64 // at most Max: how far this very call may go, others go on to Max; 0 for Max
 }
 
-// Decision says whether every limit had room; else which one had not and when
-// all of them will. As long as a Max stands in the way of a call no Soft is
-// spoken of.
+// Decision says whether every limit had room; else which one will have none for
+// longest. As long as a Max stands in the way of a call no Soft is spoken of.
 type Decision struct {
 	Allowed    bool
-	Refused    int           // index of the first limit without room
+	Refused    int           // index of the limit without room that takes longest, the first of equals
 	Soft       bool          // there is room below every Max, and none below the Soft of Refused
-	Room       time.Duration // until the limit Refused has room, if nobody else spends
-	RetryAfter time.Duration // until every limit has: below Soft if only Soft is in the way
+	RetryAfter time.Duration // until it and all others have room, if nobody else spends
 
 	store byte    // where it was taken from
 	at    []int64 // the moment that each limit's log has it under

@@ -140,12 +140,11 @@ func decision(reply any, limits int) (Decision, error) {
 		numbers[i] = n
 	}
 	switch {
-	case len(numbers) == 4 && numbers[0] > 0:
+	case len(numbers) == 3 && numbers[0] > 0:
 		return Decision{
 			Refused:    int(numbers[0]) - 1,
 			Soft:       numbers[1] == 1,
-			Room:       time.Duration(numbers[2]) * time.Microsecond,
-			RetryAfter: time.Duration(numbers[3]) * time.Microsecond,
+			RetryAfter: time.Duration(numbers[2]) * time.Microsecond,
 			store:      inRedis,
 		}, nil
 	case len(numbers) == 1+limits && numbers[0] == 0:

@@ -79,12 +79,12 @@ return total
 
 	// ARGV: now, then for each key max, own, per, at; all times in Unix microseconds.
 	// It is the function spend in Lua; a property test compares the two.
-	// Returns 0 and the moments of the spends, or the first key without room,
-	// whether it is for own alone, and how long until it and until all have some.
+	// Returns 0 and the moments of the spends, or the key without room that takes
+	// longest, whether only own is in the way, and how long it takes.
 	spendScript = newScript("spend", logPrelude+`
 local now = tonumber(ARGV[1])
 local logs, changed = {}, {}
-local hard, soft = {0, 0, 0, 0}, {0, 1, 0, 0}
+local hard, soft = {0, 0, 0}, {0, 1, 0}
 local function refuse(refusal, i, log, sum, most, per)
 	local over = sum - most + 1
 	if over <= 0 then return end
@@ -96,8 +96,7 @@ local function refuse(refusal, i, log, sum, most, per)
 			break
 		end
 	end
-	if refusal[1] == 0 then refusal[1], refusal[3] = i, wait end
-	refusal[4] = math.max(refusal[4], wait)
+	if wait > refusal[3] then refusal[1], refusal[3] = i, wait end
 end
 for i, key in ipairs(KEYS) do
 	local most, own, per, at = tonumber(ARGV[4*i-2]), tonumber(ARGV[4*i-1]), tonumber(ARGV[4*i]), tonumber(ARGV[4*i+1])

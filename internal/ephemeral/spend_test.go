@@ -62,7 +62,7 @@ func spendSaysWhenThereIsRoom(t *testing.T, s Store) {
 	c.t = start.Add(time.Hour)
 	wantSpend(t, s, both, true)
 	// Now both are full: the day longer than the hour.
-	if d := wantSpend(t, s, both, false); d.Refused != 0 || d.RetryAfter != 23*time.Hour {
+	if d := wantSpend(t, s, both, false); d.Refused != 1 || d.RetryAfter != 23*time.Hour {
 		t.Fatalf("%+v", d)
 	}
 	c.t = start.Add(24 * time.Hour)
@@ -84,14 +84,14 @@ func softStopsThisCallAlone(t *testing.T, s Store) {
 		wantSpend(t, s, []Limit{soft}, true)
 	}
 	c.t = start.Add(10 * time.Minute)
-	if d := wantSpend(t, s, []Limit{other, soft}, false); !d.Soft || d.Refused != 1 || d.Room != 50*time.Minute || d.RetryAfter != 50*time.Minute {
+	if d := wantSpend(t, s, []Limit{other, soft}, false); !d.Soft || d.Refused != 1 || d.RetryAfter != 50*time.Minute {
 		t.Fatalf("%+v", d)
 	}
 	wantSpend(t, s, []Limit{other, full}, true) // so the refusal took nothing from other
-	if d := wantSpend(t, s, []Limit{soft}, false); d.Soft || d.Room != 50*time.Minute {
+	if d := wantSpend(t, s, []Limit{soft}, false); d.Soft || d.RetryAfter != 50*time.Minute {
 		t.Fatalf("%+v", d)
 	}
-	if d := wantSpend(t, s, []Limit{soft, other}, false); d.Soft || d.Refused != 0 || d.Room != 50*time.Minute || d.RetryAfter != 2*time.Hour {
+	if d := wantSpend(t, s, []Limit{soft, other}, false); d.Soft || d.Refused != 1 || d.RetryAfter != 2*time.Hour {
 		t.Fatalf("%+v", d)
 	}
 	c.t = start.Add(time.Hour) // one has left, two stay

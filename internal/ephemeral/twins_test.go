@@ -194,8 +194,7 @@ func (m model) spend(limits []Limit, now time.Time) Decision {
 	d := Decision{Allowed: true}
 	for waits, isSoft := range map[*[]time.Duration]bool{&hard: false, &soft: true} {
 		if longest := slices.Max(*waits); longest > 0 && (!isSoft || slices.Max(hard) == 0) {
-			first := slices.IndexFunc(*waits, func(w time.Duration) bool { return w > 0 })
-			d = Decision{Refused: first, Soft: isSoft, Room: (*waits)[first], RetryAfter: longest}
+			d = Decision{Refused: slices.Index(*waits, longest), Soft: isSoft, RetryAfter: longest}
 		}
 	}
 	for i, l := range limits {

@@ -177,23 +177,18 @@ func spend(rules []rule, logs []spendLog, now int64) (d Decision, changed []bool
 	return d, changed
 }
 
-// refusal collects what limits without room ask to wait, in microseconds.
+// refusal is the limit without room that takes longest, in microseconds.
 type refusal struct {
-	first         int
-	room, longest int64
+	limit   int
+	longest int64
 }
 
 func (r *refusal) add(i int, wait int64) {
-	if wait > 0 && r.longest == 0 {
-		r.first, r.room = i, wait
+	if wait > r.longest {
+		r.limit, r.longest = i, wait
 	}
-	r.longest = max(r.longest, wait)
 }
 
 func (r *refusal) decision() Decision {
-	return Decision{
-		Refused:    r.first,
-		Room:       time.Duration(r.room) * time.Microsecond,
-		RetryAfter: time.Duration(r.longest) * time.Microsecond,
-	}
+	return Decision{Refused: r.limit, RetryAfter: time.Duration(r.longest) * time.Microsecond}
 }

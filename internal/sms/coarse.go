@@ -191,7 +191,7 @@ func (s *Service) spend(ctx context.Context, a *asking) (refund func(), err erro
 	}
 	if !d.Allowed {
 		q := quotas[d.Refused]
-		s.full.add(q.stop(d.Soft), time.Now(), d.Room, believe)
+		s.full.add(q.stop(d.Soft), time.Now(), d.RetryAfter, believe)
 		return nil, s.refuse(denial{q.scope, q.window, q.levelOf(d.Soft), d.RetryAfter})
 	}
 	refund = func() { s.refund(ctx, quotas, limits, d) }
@@ -222,12 +222,8 @@ func (s *Service) refuseByMemory(quotas []quota) (no *denial) {
 				continue
 			}
 			w := s.full.wait(q.stop(soft), now)
-			switch {
-			case w == 0:
-			case no == nil:
+			if w > 0 && (no == nil || w > no.wait) {
 				no = &denial{q.scope, q.window, q.levelOf(soft), w}
-			default:
-				no.wait = max(no.wait, w)
 			}
 		}
 		if no != nil {
