@@ -31,8 +31,12 @@ func (k *checker) money(s *SMS) {
 	if !regexp.MustCompile(`[1-9]`).MatchString(string(s.Limits.BudgetPerDay)) {
 		k.add("sms.limits.budget_per_day", "allows nothing", "leave it empty for no such budget")
 	}
-	for _, region := range slices.Sorted(maps.Keys(s.Routes)) {
-		for _, provider := range s.Routes[region] {
+	for _, region := range s.Regions {
+		route := s.Routes[region]
+		if route == nil {
+			route = s.Routes[anyRegion]
+		}
+		for _, provider := range route {
 			prices := s.Prices[provider]
 			if prices[region] == "" && prices[anyRegion] == "" {
 				k.add("sms.prices."+shown(provider), "has no price for region "+shown(region)+", so sms.limits.budget_per_day could not hold", "add one, or one for *")

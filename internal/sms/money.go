@@ -115,7 +115,11 @@ func (c *Config) checkMoney() error {
 	if c.BudgetPerDay < 0 {
 		return errors.New("sms: the day's budget must not be negative")
 	}
-	for region, route := range c.Routes {
+	for _, region := range c.Regions {
+		route, own := c.Routes[region]
+		if !own {
+			route = c.Routes[anyRegion]
+		}
 		for _, p := range route {
 			_, here := c.Prices[p.Name()][region]
 			_, anywhere := c.Prices[p.Name()][anyRegion]
