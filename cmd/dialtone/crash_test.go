@@ -59,7 +59,7 @@ master_secrets: ["a master secret of the tests, long enough to pass"]
 sms:
   routes: {CN: [box]}
   providers: {box: {type: webhook, url: %q, secret: webhook-secret-of-the-tests}}
-  limits: {per_address_numbers_10m: 100000, per_address_hour: 100000, per_address_day: 100000, per_client_hour: 100000, per_client_day: 100000, service_per_second: 100000, service_per_day: 1000000}
+  limits: {per_prefix_10m: 100000, per_prefix_hour: 100000, consecutive: 128, per_device_numbers_day: 100000, per_device_day: 100000, per_address_numbers_10m: 100000, per_address_hour: 100000, per_address_day: 100000, per_client_hour: 100000, per_client_day: 100000, service_per_second: 100000, service_per_day: 1000000}
 clients:
   - {client_id: native, token_endpoint_auth_method: none, application_type: native, skip_agreement: true, first_party: true, redirect_uris: ["http://127.0.0.1/cb"]}
 `, issuer, addr, database, box.url), 0o600); err != nil {

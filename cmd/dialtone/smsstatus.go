@@ -107,7 +107,12 @@ func reportOf(c config.Config, s sms.Status) *smsReport {
 }
 
 // currency is the one that costs are in, "" where no prices are configured.
-func currency(config.Config) string { return "" }
+func currency(c config.Config) string {
+	if len(c.SMS.Prices) == 0 {
+		return ""
+	}
+	return c.SMS.Currency
+}
 
 // routes are the names of the providers by region, with their weights if they have any.
 func routes(c config.Config) map[string][]string {

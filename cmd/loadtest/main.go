@@ -84,6 +84,9 @@ sms:
     per_address_day: 100000000
     per_client_hour: 100000000
     per_client_day: 100000000
+    per_prefix_10m: 100000000
+    per_prefix_hour: 100000000
+    consecutive: 128
     service_per_second: 1000000
     service_per_day: 1000000000
 clients:

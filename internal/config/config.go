@@ -67,7 +67,15 @@ type SMS struct {
 	TestNumbers      map[string]Secret   `yaml:"test_numbers" env:"TEST_NUMBERS" doc:"numbers (E.164) with fixed codes; nothing is sent to them and they take no limit"`
 	AllowTestNumbers bool                `yaml:"allow_test_numbers" env:"ALLOW_TEST_NUMBERS" doc:"accept test numbers and the console provider outside --dev"`
 	Limits           Limits              `yaml:"limits" envPrefix:"LIMITS_"`
+	Currency         string              `yaml:"currency" env:"CURRENCY" doc:"currency of the prices, ISO 4217"`
+	Prices           Prices              `yaml:"prices" env:"PRICES" doc:"price of one message by provider and region, * for the rest, such as {aliyun-main: {CN: 0.045, \"*\": 0.4}}"`
 }
+
+// Prices are amounts by provider and region.
+type Prices map[string]map[string]Amount
+
+// Amount is money as a decimal, up to six places; "" for none.
+type Amount string
 
 // TestCodes are the fixed codes by number, in clear.
 func (s SMS) TestCodes() map[string]string {
@@ -96,7 +104,18 @@ type Limits struct {
 	PerClientHour        int           `yaml:"per_client_hour" env:"PER_CLIENT_HOUR" doc:"messages through one client in an hour"`
 	PerClientDay         int           `yaml:"per_client_day" env:"PER_CLIENT_DAY" doc:"messages through one client in a day"`
 	ServicePerSecond     int           `yaml:"service_per_second" env:"SERVICE_PER_SECOND" doc:"messages of the whole service in a second"`
-	ServicePerDay        int           `yaml:"service_per_day" env:"SERVICE_PER_DAY" doc:"messages of the whole service in a day; raise it knowingly, it bounds what an attack can cost"`
+	ServicePerDay        int           `yaml:"service_per_day" env:"SERVICE_PER_DAY" doc:"messages of the whole service in a day, and a tenth on top for recognised devices; raise it knowingly, it bounds what an attack can cost"`
+	BudgetPerDay         Amount        `yaml:"budget_per_day" env:"BUDGET_PER_DAY" doc:"money that messages may cost in a day by sms.prices, and a tenth on top for recognised devices; empty for no such budget"`
+	PerDeviceNumbersDay  int           `yaml:"per_device_numbers_day" env:"PER_DEVICE_NUMBERS_DAY" doc:"requests for codes from one browser or app in a day before a human check"`
+	PerDeviceDay         int           `yaml:"per_device_day" env:"PER_DEVICE_DAY" doc:"messages asked for from one browser or app in a day"`
+	PerDialCodeDay       int           `yaml:"per_dial_code_day" env:"PER_DIAL_CODE_DAY" doc:"messages to one calling code in a day, but that of the first region"`
+	PerPrefix10m         int           `yaml:"per_prefix_10m" env:"PER_PREFIX_10M" doc:"messages to numbers that differ in their last four digits alone, in 10 minutes, before a human check"`
+	PerPrefixHour        int           `yaml:"per_prefix_hour" env:"PER_PREFIX_HOUR" doc:"the same in an hour, before strangers are refused"`
+	Consecutive          int           `yaml:"consecutive" env:"CONSECUTIVE" doc:"requests for neighbouring numbers (of 16) in 10 minutes of which the last needs a human check"`
+	CheckedPrefixes      []string      `yaml:"checked_prefixes" env:"CHECKED_PREFIXES" doc:"numbers that begin so need a human check always; empty for the ranges of virtual operators in China"`
+	ConversionPercent    int           `yaml:"conversion_percent" env:"CONVERSION_PERCENT" doc:"share of codes used below which a prefix, region or client is checked and then paused for strangers"`
+	ConversionWhole      int           `yaml:"conversion_percent_whole" env:"CONVERSION_PERCENT_WHOLE" doc:"the same for all messages"`
+	ConversionPause      time.Duration `yaml:"conversion_pause" env:"CONVERSION_PAUSE" doc:"how long strangers are paused then"`
 }
 
 // Legal is what people agree to.

@@ -150,6 +150,7 @@ func parsers() map[reflect.Type]env.ParserFunc {
 		reflect.TypeFor[Params]():              parseYAML[Params],
 		reflect.TypeFor[map[string]Provider](): parseYAML[map[string]Provider],
 		reflect.TypeFor[map[string]Secret]():   parseYAML[map[string]Secret],
+		reflect.TypeFor[Prices]():              parseYAML[Prices],
 		reflect.TypeFor[[]Client]():            parseYAML[[]Client],
 	}
 }

@@ -127,7 +127,8 @@ func defaults(dev bool) Config {
 		ShutdownGrace:  15 * time.Second,
 		Log:            Log{Level: "info", Format: "json"},
 		SMS: SMS{
-			Regions: []string{"CN"},
+			Regions:  []string{"CN"},
+			Currency: "CNY",
 			Limits: Limits{
 				CodeTTL: 5 * time.Minute, CodeMaxTTL: 10 * time.Minute, Cooldown: time.Minute,
 				PerHour: 5, PerDay: 10, KnownReserve: 4,
@@ -135,6 +136,9 @@ func defaults(dev bool) Config {
 				PerAddressNumbers10m: 5, PerAddressHour: 20, PerAddressDay: 100,
 				PerClientHour: 600, PerClientDay: 5000,
 				ServicePerSecond: 20, ServicePerDay: 10000,
+				PerDeviceNumbersDay: 3, PerDeviceDay: 10, PerDialCodeDay: 50,
+				PerPrefix10m: 10, PerPrefixHour: 30, Consecutive: 5,
+				ConversionPercent: 15, ConversionWhole: 30, ConversionPause: 30 * time.Minute,
 			},
 		},
 		Legal:    Legal{Version: "1"},

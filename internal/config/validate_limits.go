@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"time"
 )
 
@@ -50,6 +51,12 @@ func (k *checker) limits(l *Limits) {
 	k.within(path+"code_max_ttl", l.CodeMaxTTL, time.Minute, 10*time.Minute)
 	k.atMost(path+"code_ttl", l.CodeTTL, path+"code_max_ttl", l.CodeMaxTTL)
 	k.within(path+"cooldown", l.Cooldown, time.Second, time.Hour)
+	k.within(path+"conversion_pause", l.ConversionPause, time.Minute, 24*time.Hour)
+	for i, prefix := range l.CheckedPrefixes {
+		if !regexp.MustCompile(`^\+[1-9][0-9]{0,14}$`).MatchString(prefix) {
+			k.add(fmt.Sprintf("%schecked_prefixes[%d]", path, i), "is not the beginning of a number in E.164", "write it like +86170")
+		}
+	}
 	for _, limit := range []struct {
 		name               string
 		value, least, most int
@@ -68,6 +75,14 @@ func (k *checker) limits(l *Limits) {
 		{"per_client_day", l.PerClientDay, 1, unbounded},
 		{"service_per_second", l.ServicePerSecond, 1, unbounded},
 		{"service_per_day", l.ServicePerDay, 1, unbounded},
+		{"per_device_numbers_day", l.PerDeviceNumbersDay, 1, unbounded},
+		{"per_device_day", l.PerDeviceDay, 1, unbounded},
+		{"per_dial_code_day", l.PerDialCodeDay, 1, unbounded},
+		{"per_prefix_10m", l.PerPrefix10m, 1, unbounded},
+		{"per_prefix_hour", l.PerPrefixHour, 1, unbounded},
+		{"consecutive", l.Consecutive, 2, 128},
+		{"conversion_percent", l.ConversionPercent, 1, 90},
+		{"conversion_percent_whole", l.ConversionWhole, 1, 90},
 	} {
 		if limit.value < limit.least || limit.value > limit.most {
 			k.add(path+limit.name, fmt.Sprintf("must be between %d and %d", limit.least, limit.most), "a limit can be set and not be switched off")
@@ -81,6 +96,8 @@ func (k *checker) limits(l *Limits) {
 		{"failures_per_hour", "failures_per_day", l.FailuresPerHour, l.FailuresPerDay},
 		{"per_address_hour", "per_address_day", l.PerAddressHour, l.PerAddressDay},
 		{"per_client_hour", "per_client_day", l.PerClientHour, l.PerClientDay},
+		{"per_device_numbers_day", "per_device_day", l.PerDeviceNumbersDay, l.PerDeviceDay},
+		{"per_prefix_10m", "per_prefix_hour", l.PerPrefix10m, l.PerPrefixHour},
 	} {
 		if pair.less > pair.more {
 			k.add(path+pair.smaller, fmt.Sprintf("must not be more than %s%s (%d)", path, pair.larger, pair.more), "")

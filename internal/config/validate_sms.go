@@ -32,6 +32,7 @@ func (k *checker) sms(s *SMS) {
 	k.routes(s)
 	k.testNumbers(s)
 	k.limits(&s.Limits)
+	k.money(s)
 }
 
 func isRegion(code string) bool {

@@ -208,6 +208,9 @@ func TestLimitsCannotBeSwitchedOffOrRaisedBeyondReason(t *testing.T) {
 		"tries": {"0", "2", "11"}, "failures_per_hour": {"0", "101"}, "failures_per_day": {"0", "101"}, "failures_total": {"0", "101"},
 		"per_address_numbers_10m": {"0"}, "per_address_hour": {"0"}, "per_address_day": {"0"},
 		"per_client_hour": {"0"}, "per_client_day": {"0"}, "service_per_second": {"0"}, "service_per_day": {"0", "-5"},
+		"per_device_numbers_day": {"0", "11"}, "per_device_day": {"0"}, "per_dial_code_day": {"0"},
+		"per_prefix_10m": {"0", "31"}, "per_prefix_hour": {"0"}, "consecutive": {"0", "1", "129"}, "conversion_percent": {"0", "91"}, "conversion_percent_whole": {"0", "91"}, "conversion_pause": {"0s", "25h"},
+		"budget_per_day": {"0", "0.00", "-1", "1e3", "1.0000001", "ten"},
 	} {
 		for _, value := range values {
 			got := problems(t, second(load(t, set(fmt.Sprintf("sms: {limits: {%s: %s}, %s}", limit, value, provider)))))
@@ -248,6 +251,31 @@ func TestDevAllowsWhatIsSafeOnLoopbackOnly(t *testing.T) {
 	} {
 		if _, err := config.Load(config.Source{Path: write(t, "c.yaml", text), Dev: true}); (err == nil) != ok {
 			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestPricesAreHeldAgainstProvidersAndBudget(t *testing.T) {
+	with := func(more string) string {
+		return set("sms: {" + more + ", providers: {main: {type: webhook, url: 'https://x.example.com/', secret: s3cret-of-the-hook}}, routes: {CN: [main]}}")
+	}
+	for more, want := range map[string]string{
+		"prices: {main: {CN: 0.045, '*': 0.4}}":                         "",
+		"prices: {main: {'*': 12}}, limits: {budget_per_day: 400.5}":    "",
+		"prices: {mian: {CN: 0.045}}":                                   "sms.prices.mian: ",
+		"prices: {main: {XX: 0.045}}":                                   "sms.prices.main.XX: ",
+		"prices: {main: {CN: 4.5e-2}}":                                  "sms.prices.main.CN: ",
+		"prices: {main: {CN: 0.0450000}}":                               "sms.prices.main.CN: ",
+		"currency: yuan, prices: {}":                                    "sms.currency: ",
+		"limits: {budget_per_day: 400}":                                 "sms.prices.main: ",
+		"limits: {budget_per_day: 400}, prices: {main: {US: 1}}":        "sms.prices.main: ",
+		"limits: {checked_prefixes: ['86170']}":                         "sms.limits.checked_prefixes[0]: ",
+		"limits: {checked_prefixes: ['+1 202']}":                        "sms.limits.checked_prefixes[0]: ",
+		"limits: {checked_prefixes: ['+120255501', '+86170', '+8617']}": "",
+	} {
+		got := problems(t, second(load(t, with(more))))
+		if found := slices.ContainsFunc(got, func(p string) bool { return strings.HasPrefix(p, want) }); want != "" && !found || want == "" && len(got) > 0 {
+			t.Errorf("%s: %q, want %q", more, got, want)
 		}
 	}
 }

@@ -56,8 +56,7 @@ const lookTime = 5 * time.Second
 func (d *DB) look(ctx context.Context, seen map[string]int64, changed func(topic string)) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	rows, err := d.Query(ctx, `SELECT topic, version FROM changes`)
-	d.count.reads.Add(-1) // no request asked for it
+	rows, err := d.Query(Unasked(ctx), `SELECT topic, version FROM changes`)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,7 @@ import "sync/atomic"
 // Counters say what was asked of the database since Open. BEGIN and COMMIT are
 // no statements; a transaction is one commit.
 type Counters struct {
-	Reads        int64 // SELECTs outside a transaction
+	Reads        int64 // SELECTs outside a transaction, but those under Unasked
 	Writes       int64 // other statements outside a transaction; each commits by itself
 	TxStatements int64 // statements inside transactions, of retried runs too
 	Commits      int64 // transactions committed, single writing statements included

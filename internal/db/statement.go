@@ -81,7 +81,9 @@ func (d *DB) Query(ctx context.Context, query string, args ...any) (*Rows, error
 		return nil, err
 	}
 	ctx, cancel := guard(ctx)
-	sent.Add(1)
+	if !isUnasked(ctx) {
+		sent.Add(1)
+	}
 	rows, err := from.conns.query(ctx, query, args)
 	if err != nil {
 		cancel()

@@ -62,9 +62,9 @@ func BenchmarkStore(b *testing.B) {
 			parallel(b, func(i int) error {
 				address := fmt.Sprint("address ", i%1000)
 				_, err := s.Spend(ctx, []Limit{
-					{address, 20, time.Hour}, {address, 100, 24 * time.Hour},
-					{"client", 6_000_000, time.Hour}, {"client", 50_000_000, 24 * time.Hour},
-					{"service", 100_000, time.Second}, {"service", 100_000_000, 24 * time.Hour},
+					{Key: address, Max: 20, Per: time.Hour}, {Key: address, Max: 100, Per: 24 * time.Hour},
+					{Key: "client", Max: 6_000_000, Per: time.Hour}, {Key: "client", Max: 50_000_000, Per: 24 * time.Hour},
+					{Key: "service", Max: 100_000, Per: time.Second}, {Key: "service", Max: 100_000_000, Per: 24 * time.Hour},
 				})
 				return err
 			})

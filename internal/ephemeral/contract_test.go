@@ -28,6 +28,7 @@ func TestContract(t *testing.T) {
 		{"CounterCounts", counterCounts},
 		{"SpendIsAllOrNothing", spendIsAllOrNothing},
 		{"SpendSaysWhenThereIsRoom", spendSaysWhenThereIsRoom},
+		{"SoftStopsThisCallAlone", softStopsThisCallAlone},
 		{"RefundGivesBack", refundGivesBack},
 		{"BadLimitsAreRefused", badLimitsAreRefused},
 		{"OneOfManyTakesWins", oneOfManyTakesWins},
@@ -35,6 +36,7 @@ func TestContract(t *testing.T) {
 		{"OneOfManyMarksWins", oneOfManyMarksWins},
 		{"NoAddIsLost", noAddIsLost},
 		{"ManySpendsGetExactlyMax", manySpendsGetExactlyMax},
+		{"ManySoftSpendsGetExactlySoft", manySoftSpendsGetExactlySoft},
 		{"EndedContextIsUnavailable", endedContextIsUnavailable},
 		{"RoundTripsAreCounted", roundTripsAreCounted},
 	}
@@ -289,7 +291,7 @@ func roundTripsAreCounted(t *testing.T, s Store) {
 	}
 	_, sql := s.(*SQL)
 	sql = sql || f != nil && f.redis == nil
-	limits := []Limit{{"trips", 1, time.Hour}, {"trips", 1, time.Minute}}
+	limits := []Limit{{Key: "trips", Max: 1, Per: time.Hour}, {Key: "trips", Max: 1, Per: time.Minute}}
 	var id string
 	var d Decision
 	for _, step := range []struct {

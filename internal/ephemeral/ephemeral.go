@@ -49,17 +49,19 @@ type Store interface {
 // rounded up to Per/128, so that one key never needs more than a few kilobytes:
 // an allowance may then come back that much late, never early.
 type Limit struct {
-	Key string // no personal data in clear; the same Key with another Per is another limit
-	Max int64
-	Per time.Duration
+	Key  string // no personal data in clear; the same Key with another Per is another limit
+	Max  int64
+	Per  time.Duration
+	Soft int64 // at most Max: how far this very call may go, others go on to Max; 0 for Max
 }
 
-// Decision says whether every limit had room; else which one had not and when
-// all of them will.
+// Decision says whether every limit had room; else which one will have none for
+// longest. As long as a Max stands in the way of a call no Soft is spoken of.
 type Decision struct {
 	Allowed    bool
-	Refused    int           // index of the first limit without room
-	RetryAfter time.Duration // until every limit has room, if nobody else spends
+	Refused    int           // index of the limit without room that takes longest, the first of equals
+	Soft       bool          // there is room below every Max, and none below the Soft of Refused
+	RetryAfter time.Duration // until it and all others have room, if nobody else spends
 
 	store byte    // where it was taken from
 	at    []int64 // the moment that each limit's log has it under

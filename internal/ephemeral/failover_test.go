@@ -82,7 +82,7 @@ func TestSQLTakesOverWhileRedisIsAway(t *testing.T) {
 			t.Parallel()
 			s := newServer(t).start()
 			f, log := onServer(t, sqlite(t), s)
-			limits := []Limit{{"key", 1, time.Hour}}
+			limits := []Limit{{Key: "key", Max: 1, Per: time.Hour}}
 			inRedisItem := put(t, f, "kind", "in redis", time.Minute)
 			spent := wantSpend(t, f, limits, true)
 			if f.Degraded() || inRedisItem[0] != inRedis {
@@ -374,7 +374,7 @@ func TestLimitsNeverExceedOneAccountPerStore(t *testing.T) {
 	s := newServer(t).start()
 	f, _ := onServer(t, sqlite(t), s)
 	const most = 5
-	limits := []Limit{{"key", most, time.Hour}}
+	limits := []Limit{{Key: "key", Max: most, Per: time.Hour}}
 	allowed := 0
 	for range 2 { // any number of switches
 		for _, step := range []func(){s.freeze, s.thaw} {

@@ -116,10 +116,10 @@ func (r *Redis) Spend(ctx context.Context, limits []Limit) (Decision, error) {
 	if err != nil {
 		return Decision{}, err
 	}
-	args := make([]any, 0, 1+3*len(rules))
+	args := make([]any, 0, 1+4*len(rules))
 	args = append(args, now.UnixMicro())
 	for _, rule := range rules {
-		args = append(args, rule.max, rule.per, rule.at)
+		args = append(args, rule.max, rule.own, rule.per, rule.at)
 	}
 	reply, err := r.run(ctx, spendScript, r.logKeys(rules), args...)
 	if err != nil {
@@ -140,10 +140,11 @@ func decision(reply any, limits int) (Decision, error) {
 		numbers[i] = n
 	}
 	switch {
-	case len(numbers) == 2 && numbers[0] > 0:
+	case len(numbers) == 3 && numbers[0] > 0:
 		return Decision{
 			Refused:    int(numbers[0]) - 1,
-			RetryAfter: time.Duration(numbers[1]) * time.Microsecond,
+			Soft:       numbers[1] == 1,
+			RetryAfter: time.Duration(numbers[2]) * time.Microsecond,
 			store:      inRedis,
 		}, nil
 	case len(numbers) == 1+limits && numbers[0] == 0:

@@ -77,15 +77,29 @@ if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) 
 return total
 `)
 
-	// ARGV: now, then for each key max, per, at; all times in Unix microseconds.
+	// ARGV: now, then for each key max, own, per, at; all times in Unix microseconds.
 	// It is the function spend in Lua; a property test compares the two.
-	// Returns 0 and the moments of the spends, or the first key without room
-	// and how long until all have some.
+	// Returns 0 and the moments of the spends, or the key without room that takes
+	// longest, whether only own is in the way, and how long it takes.
 	spendScript = newScript("spend", logPrelude+`
 local now = tonumber(ARGV[1])
-local logs, changed, refused, longest = {}, {}, 0, 0
+local logs, changed = {}, {}
+local hard, soft = {0, 0, 0}, {0, 1, 0}
+local function refuse(refusal, i, log, sum, most, per)
+	local over = sum - most + 1
+	if over <= 0 then return end
+	local wait = per
+	for j = 1, #log, 2 do
+		over = over - log[j+1]
+		if over <= 0 then
+			wait = log[j] + per - now
+			break
+		end
+	end
+	if wait > refusal[3] then refusal[1], refusal[3] = i, wait end
+end
 for i, key in ipairs(KEYS) do
-	local most, per, at = tonumber(ARGV[3*i-1]), tonumber(ARGV[3*i]), tonumber(ARGV[3*i+1])
+	local most, own, per, at = tonumber(ARGV[4*i-2]), tonumber(ARGV[4*i-1]), tonumber(ARGV[4*i]), tonumber(ARGV[4*i+1])
 	local log, live, sum, last = load(key), {}, 0, 0
 	for j = 1, #log, 2 do
 		local moment, count = log[j], log[j+1]
@@ -101,24 +115,15 @@ for i, key in ipairs(KEYS) do
 		end
 	end
 	logs[i] = live
-	local over = sum - most + 1
-	if over > 0 then
-		if refused == 0 then refused = i end
-		local wait = per
-		for j = 1, #live, 2 do
-			over = over - live[j+1]
-			if over <= 0 then
-				wait = live[j] + per - now
-				break
-			end
-		end
-		longest = math.max(longest, wait)
-	end
+	refuse(hard, i, live, sum, most, per)
+	refuse(soft, i, live, sum, own, per)
 end
-local answer = {refused, longest}
+local answer = {0}
+if hard[1] > 0 then answer = hard elseif soft[1] > 0 then answer = soft end
+local allowed = answer[1] == 0
 for i, key in ipairs(KEYS) do
-	local per, at, log = tonumber(ARGV[3*i]), tonumber(ARGV[3*i+1]), logs[i]
-	if refused == 0 then
+	local per, at, log = tonumber(ARGV[4*i]), tonumber(ARGV[4*i+1]), logs[i]
+	if allowed then
 		local n = #log
 		if n > 0 and log[n-1] >= at then
 			log[n] = log[n] + 1

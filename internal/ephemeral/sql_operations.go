@@ -215,7 +215,8 @@ func (s *SQL) changeLogs(ctx context.Context, rules []rule, now time.Time, chang
 }
 
 // lockLogs reads the logs by an upsert that changes nothing but locks the rows,
-// in the order of their keys, so that two Spends cannot wait for each other.
+// in the order of their keys, so that two Spends cannot wait for each other. On
+// SQLite the transaction holds the one write lock already.
 func (s *SQL) lockLogs(ctx context.Context, rules []rule, now time.Time) ([]spendLog, error) {
 	index := make(map[string]int, len(rules))
 	for i, r := range rules {
@@ -223,12 +224,20 @@ func (s *SQL) lockLogs(ctx context.Context, rules []rule, now time.Time) ([]spen
 	}
 	sorted := slices.SortedFunc(slices.Values(rules), func(a, b rule) int { return cmp.Compare(a.key, b.key) })
 	args := make([]any, 0, 3*len(rules))
+	query := `SELECT key, log FROM ephemeral_limits WHERE key IN ` + placeholders(1, len(rules))
 	for _, r := range sorted {
-		args = append(args, r.key, "", logExpiry(r, nil, now))
+		args = append(args, r.key)
+	}
+	if s.db.Engine() != db.SQLite {
+		args = args[:0]
+		for _, r := range sorted {
+			args = append(args, r.key, "", logExpiry(r, nil, now))
+		}
+		query = `INSERT INTO ephemeral_limits (key, log, expires_at) VALUES ` + placeholders(len(rules), 3) +
+			` ON CONFLICT (key) DO UPDATE SET log = ephemeral_limits.log RETURNING key, log`
 	}
 	s.trips.Add(1)
-	rows, err := s.db.Query(ctx, `INSERT INTO ephemeral_limits (key, log, expires_at) VALUES `+placeholders(len(rules), 3)+
-		` ON CONFLICT (key) DO UPDATE SET log = ephemeral_limits.log RETURNING key, log`, args...)
+	rows, err := s.db.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func TestStepsStayOutsideTheCallersTransaction(t *testing.T) {
 		}
 		s := onSQL(t, d)
 		id := put(t, s, "kind", "value", time.Minute)
-		limits := []Limit{{"key", 1, time.Hour}}
+		limits := []Limit{{Key: "key", Max: 1, Per: time.Hour}}
 		undone := errors.New("undone")
 		err := d.Tx(t.Context(), func(ctx context.Context) error {
 			if _, err := s.Take(ctx, "kind", id, nil, 0); err != nil {
@@ -105,7 +105,7 @@ func TestPurgeDeletesOnlyWhatHasExpired(t *testing.T) {
 				if _, err := s.Add(t.Context(), key, 1, life); err != nil {
 					t.Fatal(err)
 				}
-				wantSpend(t, s, []Limit{{key, 1, life}}, true)
+				wantSpend(t, s, []Limit{{Key: key, Max: 1, Per: life}}, true)
 			}
 		}
 		later := c.t.Add(10 * time.Minute)

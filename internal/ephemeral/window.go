@@ -1,6 +1,7 @@
 package ephemeral
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -20,6 +21,7 @@ const (
 type rule struct {
 	key string
 	max int64
+	own int64 // how far this call may go: Soft, or max
 	per int64
 	at  int64 // what a spend now is remembered under: now, rounded up to the step
 }
@@ -32,7 +34,10 @@ func rulesOf(limits []Limit, now time.Time) ([]rule, error) {
 		if l.Max < 1 || l.Per < time.Millisecond {
 			return nil, fmt.Errorf("ephemeral: limit %d allows nothing", i)
 		}
-		r := rule{key: limitKey(l), max: l.Max, per: l.Per.Microseconds()}
+		if l.Soft < 0 || l.Soft > l.Max {
+			return nil, fmt.Errorf("ephemeral: limit %d: Soft is not between 0 and Max", i)
+		}
+		r := rule{key: limitKey(l), max: l.Max, own: cmp.Or(l.Soft, l.Max), per: l.Per.Microseconds()}
 		if seen[r.key] {
 			return nil, fmt.Errorf("ephemeral: limit %d is there twice", i)
 		}
@@ -74,18 +79,18 @@ func (l spendLog) live(r rule, now int64) (kept spendLog, sum int64, healed bool
 	return kept, sum, healed
 }
 
-// wait is how long until there is room for one more, zero if there is.
-func (l spendLog) wait(r rule, sum, now int64) int64 {
-	over := sum - r.max + 1
+// wait is how long until one more makes no more than most, zero if it is so now.
+func (l spendLog) wait(most, per, sum, now int64) int64 {
+	over := sum - most + 1
 	if over <= 0 {
 		return 0
 	}
 	for _, s := range l {
 		if over -= s.count; over <= 0 {
-			return s.at + r.per - now
+			return s.at + per - now
 		}
 	}
-	return r.per
+	return per
 }
 
 // add remembers one spend, and says under which moment. The log stays sorted
@@ -148,27 +153,42 @@ func parseLog(text string) (spendLog, error) {
 // changes logs in place and reports which of them have to be written.
 // The script spendScript does the same inside Redis.
 func spend(rules []rule, logs []spendLog, now int64) (d Decision, changed []bool) {
-	d = Decision{Allowed: true}
 	changed = make([]bool, len(rules))
-	var longest int64
+	var hard, soft refusal
 	for i, r := range rules {
 		kept, sum, healed := logs[i].live(r, now)
 		logs[i], changed[i] = kept, healed
-		if wait := kept.wait(r, sum, now); wait > 0 {
-			if d.Allowed {
-				d.Allowed, d.Refused = false, i
-			}
-			longest = max(longest, wait)
-		}
+		hard.add(i, kept.wait(r.max, r.per, sum, now))
+		soft.add(i, kept.wait(r.own, r.per, sum, now))
 	}
-	if !d.Allowed {
-		d.RetryAfter = time.Duration(longest) * time.Microsecond
+	switch {
+	case hard.longest > 0:
+		return hard.decision(), changed
+	case soft.longest > 0:
+		d = soft.decision()
+		d.Soft = true
 		return d, changed
 	}
-	d.at = make([]int64, len(rules))
+	d = Decision{Allowed: true, at: make([]int64, len(rules))}
 	for i, r := range rules {
 		logs[i], d.at[i] = logs[i].add(r.at)
 		changed[i] = true
 	}
 	return d, changed
+}
+
+// refusal is the limit without room that takes longest, in microseconds.
+type refusal struct {
+	limit   int
+	longest int64
+}
+
+func (r *refusal) add(i int, wait int64) {
+	if wait > r.longest {
+		r.limit, r.longest = i, wait
+	}
+}
+
+func (r *refusal) decision() Decision {
+	return Decision{Refused: r.limit, RetryAfter: time.Duration(r.longest) * time.Microsecond}
 }

@@ -166,7 +166,7 @@ sms:
     sink: {type: webhook, url: %[6]q, secret: %[7]s}
     console: {type: console}%[13]s
   test_numbers: {"+8613800138999": "246810"}
-  limits: {per_address_numbers_10m: 100000, per_address_hour: 100000, per_address_day: 100000, per_client_hour: 100000, per_client_day: 100000, service_per_second: 100000, service_per_day: 1000000%[8]s}
+  limits: {per_prefix_10m: 100000, per_prefix_hour: 100000, consecutive: 128, per_device_numbers_day: 100000, per_device_day: 100000, per_address_numbers_10m: 100000, per_address_hour: 100000, per_address_day: 100000, per_client_hour: 100000, per_client_day: 100000, service_per_second: 100000, service_per_day: 1000000%[8]s}
 clients:
   - {client_id: web, client_secret: %[9]s, token_endpoint_auth_method: client_secret_basic, client_name: "Web Shop", skip_agreement: true, first_party: true,
      redirect_uris: ["https://rp.example/cb"], post_logout_redirect_uris: ["https://rp.example/bye"], grant_types: [authorization_code, refresh_token]}

@@ -29,6 +29,8 @@ type metrics struct {
 	captcha  *prometheus.CounterVec
 	reports  *prometheus.CounterVec
 	breakers *prometheus.GaugeVec
+	quotas   *prometheus.CounterVec
+	cost     *prometheus.CounterVec
 	codes    *prometheus.CounterVec
 	people   people
 	tokens   *prometheus.CounterVec
@@ -89,6 +91,14 @@ func newMetrics(version string) *metrics {
 			Name: "dialtone_sms_breaker_state",
 			Help: "Whether a provider is asked: 0 closed, it is; 1 half-open, one message tries it; 2 open, another one is asked.",
 		}, []string{"provider"}),
+		quotas: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dialtone_sms_quota_rejections_total",
+			Help: "Requests for a message that met a limit: refused, or asked for a human check.",
+		}, []string{"scope", "window"}),
+		cost: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dialtone_sms_cost_total",
+			Help: "Price of the messages that providers took or may have taken.",
+		}, []string{"provider", "currency"}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "dialtone_build_info",
@@ -96,7 +106,7 @@ func newMetrics(version string) *metrics {
 		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
 	})
 	info.Set(1)
-	m.register(m.requests, m.sends, m.sendTime, m.checks, m.captcha, m.reports, m.breakers, m.codes, m.tokens, m.refused, info,
+	m.register(m.requests, m.sends, m.sendTime, m.checks, m.captcha, m.reports, m.breakers, m.quotas, m.cost, m.codes, m.tokens, m.refused, info,
 		m.people.logins, m.people.registrations, m.people.consents, m.people.reused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -162,6 +172,9 @@ func (m *metrics) answered(route, method string, status int, took time.Duration)
 func (m *metrics) SendSettled(e sms.SendSettled) {
 	m.sends.WithLabelValues(e.Provider, e.Region, string(e.Purpose), e.Result, e.Reason).Inc()
 	m.sendTime.WithLabelValues(e.Provider).Observe(e.Duration.Seconds())
+	if e.Cost > 0 {
+		m.cost.WithLabelValues(e.Provider, e.Currency).Add(e.Cost.Float())
+	}
 }
 
 func (m *metrics) CheckDone(e sms.CheckDone) {
@@ -221,6 +234,15 @@ func (m *metrics) BreakerChanged(e sms.BreakerChanged) {
 	value := map[string]float64{"closed": 0, "half-open": 1, "open": 2}[e.State]
 	m.breakers.WithLabelValues(e.Provider).Set(value)
 }
+
+// QuotaRefused, BudgetStep and ScopeChanged are what sms tells (sms.Observer).
+// The log has the last two.
+func (m *metrics) QuotaRefused(e sms.QuotaRefused) {
+	m.quotas.WithLabelValues(e.Scope, e.Window).Inc()
+}
+
+func (m *metrics) BudgetStep(sms.BudgetStep)     {}
+func (m *metrics) ScopeChanged(sms.ScopeChanged) {}
 
 // knownMethod keeps made-up methods from making label values.
 func knownMethod(m string) string {

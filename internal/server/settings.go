@@ -59,6 +59,10 @@ func smsConfig(c config.Config, console io.Writer, log *slog.Logger) (sms.Config
 		}
 		routes[region] = r
 	}
+	prices, budget, err := money(c.SMS)
+	if err != nil {
+		return sms.Config{}, err
+	}
 	l := c.SMS.Limits
 	return sms.Config{
 		Regions: c.SMS.Regions, TestNumbers: c.SMS.TestCodes(), Routes: routes, Log: log,
@@ -68,6 +72,11 @@ func smsConfig(c config.Config, console io.Writer, log *slog.Logger) (sms.Config
 		PerAddressNumbers: l.PerAddressNumbers10m, PerAddressHour: l.PerAddressHour, PerAddressDay: l.PerAddressDay,
 		PerClientHour: l.PerClientHour, PerClientDay: l.PerClientDay,
 		PerServiceSecond: l.ServicePerSecond, PerServiceDay: l.ServicePerDay,
+		PerDeviceNumbers: l.PerDeviceNumbersDay, PerDeviceDay: l.PerDeviceDay, PerDialCodeDay: l.PerDialCodeDay,
+		PerPrefix10m: l.PerPrefix10m, PerPrefixHour: l.PerPrefixHour, Consecutive: l.Consecutive, CheckedPrefixes: l.CheckedPrefixes,
+		ConversionPercent: l.ConversionPercent, ConversionPercentWhole: l.ConversionWhole, ConversionPause: l.ConversionPause,
+		NoHumanCheck: c.Captcha.Type == "none",
+		Currency:     c.SMS.Currency, Prices: prices, BudgetPerDay: budget,
 	}, nil
 }
 
@@ -101,6 +110,25 @@ func SMSProviders(c config.Config, region, name string, console io.Writer) ([]sm
 // SMSLimits are what an operator's verbs must keep to as the server does.
 func SMSLimits(c config.Config) (sms.Config, error) {
 	return smsConfig(c, io.Discard, slog.Default())
+}
+
+// money reads the prices and the day's budget, exactly.
+func money(c config.SMS) (prices map[string]map[string]sms.Millionths, budget sms.Millionths, err error) {
+	prices = make(map[string]map[string]sms.Millionths, len(c.Prices))
+	for provider, regions := range c.Prices {
+		prices[provider] = make(map[string]sms.Millionths, len(regions))
+		for region, amount := range regions {
+			if prices[provider][region], err = sms.ParseMillionths(string(amount)); err != nil {
+				return nil, 0, fmt.Errorf("sms.prices.%s.%s: %w", provider, region, err)
+			}
+		}
+	}
+	if c.Limits.BudgetPerDay != "" {
+		if budget, err = sms.ParseMillionths(string(c.Limits.BudgetPerDay)); err != nil {
+			return nil, 0, fmt.Errorf("sms.limits.budget_per_day: %w", err)
+		}
+	}
+	return prices, budget, nil
 }
 
 func provider(name string, p config.Provider, console io.Writer) (sms.Provider, error) {

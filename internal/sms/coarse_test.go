@@ -30,7 +30,7 @@ func TestCoarseLimits(t *testing.T) {
 		"no address at all":       {Config{PerAddressHour: 2}, func(int) netip.Addr { return netip.Addr{} }, false, 10},
 		"client per hour":         {Config{PerClientHour: 10}, v4, false, 10},
 		"client per day":          {Config{PerClientDay: 10}, v4, false, 10},
-		"service per day":         {Config{PerServiceDay: 10}, v4, false, 10},
+		"service per day":         {Config{PerServiceDay: 10}, v4, false, 11}, // a tenth on top is for them
 		"re-sends name no number": {Config{PerAddressNumbers: 2}, same, true, 25},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -37,10 +37,35 @@ type Config struct {
 	PerAddressNumbers int // in 10 min, re-sends apart; 5
 	PerAddressHour    int // 20
 	PerAddressDay     int // 100
+	PerDeviceNumbers  int // a day, re-sends apart, then a human check; 3
+	PerDeviceDay      int // 10
+	PerDialCodeDay    int // of a calling code that is not the first region's; 50
 	PerClientHour     int // 600
 	PerClientDay      int // 5,000
 	PerServiceSecond  int // 20
-	PerServiceDay     int // 10,000
+	PerServiceDay     int // at 50 % an alert, at 80 % a human check for strangers, at 100 % no more for them; 10,000
+
+	// What strangers ask for among neighbouring numbers. A prefix is a number less
+	// its last four digits.
+	PerPrefix10m  int // then a human check; 10
+	PerPrefixHour int // then strangers are refused; 30
+	Consecutive   int // in 10 min among 16 neighbours: the last of them needs a human check; 5
+
+	CheckedPrefixes []string // numbers that begin so always need a human check of strangers; see checkedPrefixes
+
+	// Codes used of those sent, in percent, below which strangers are checked and
+	// then paused.
+	ConversionPercent      int           // of a prefix, region or client, from 20 on; 15
+	ConversionPercentWhole int           // of all, from 50 on; 30
+	ConversionPause        time.Duration // 30 min
+
+	// NoHumanCheck says that nobody can be asked for a human check: what would ask
+	// for one refuses instead.
+	NoHumanCheck bool
+
+	Currency     string                           // ISO 4217, of the two below
+	Prices       map[string]map[string]Millionths // of one message by provider and region, "*" for the rest
+	BudgetPerDay Millionths                       // with the steps of PerServiceDay; 0 for none
 
 	InFlight int // messages that wait for a provider at once, the next is refused; 256
 
@@ -66,6 +91,18 @@ func (c *Config) setDefaults() {
 	c.PerClientDay = cmp.Or(c.PerClientDay, 5000)
 	c.PerServiceSecond = cmp.Or(c.PerServiceSecond, 20)
 	c.PerServiceDay = cmp.Or(c.PerServiceDay, 10_000)
+	c.PerDeviceNumbers = cmp.Or(c.PerDeviceNumbers, 3)
+	c.PerDeviceDay = cmp.Or(c.PerDeviceDay, 10)
+	c.PerDialCodeDay = cmp.Or(c.PerDialCodeDay, 50)
+	c.PerPrefix10m = cmp.Or(c.PerPrefix10m, 10)
+	c.PerPrefixHour = cmp.Or(c.PerPrefixHour, 30)
+	c.Consecutive = cmp.Or(c.Consecutive, 5)
+	if len(c.CheckedPrefixes) == 0 {
+		c.CheckedPrefixes = checkedPrefixes()
+	}
+	c.ConversionPercent = cmp.Or(c.ConversionPercent, 15)
+	c.ConversionPercentWhole = cmp.Or(c.ConversionPercentWhole, 30)
+	c.ConversionPause = cmp.Or(c.ConversionPause, 30*time.Minute)
 	c.InFlight = cmp.Or(c.InFlight, 256)
 	if c.Observer == nil {
 		c.Observer = nobody{}
@@ -79,6 +116,9 @@ func (c *Config) check() error {
 		"failures_per_hour": c.FailuresPerHour, "failures_per_day": c.FailuresPerDay, "failures_total": c.FailuresTotal,
 		"per_address_numbers": c.PerAddressNumbers, "per_address_hour": c.PerAddressHour, "per_address_day": c.PerAddressDay,
 		"per_client_hour": c.PerClientHour, "per_client_day": c.PerClientDay,
+		"per_device_numbers": c.PerDeviceNumbers, "per_device_day": c.PerDeviceDay, "per_dial_code_day": c.PerDialCodeDay,
+		"per_prefix_10m": c.PerPrefix10m, "per_prefix_hour": c.PerPrefixHour,
+		"conversion_percent": c.ConversionPercent, "conversion_percent_whole": c.ConversionPercentWhole, "conversion_pause": int(c.ConversionPause),
 		"service_per_second": c.PerServiceSecond, "service_per_day": c.PerServiceDay, "in_flight": c.InFlight,
 	} {
 		if n < 1 {
@@ -106,6 +146,10 @@ func (c *Config) check() error {
 		return errors.New("sms: the reserve of recognised devices must leave something to others")
 	case c.FailuresTotal > 100: // SP 800-63B-4 section 3.2.2
 		return errors.New("sms: no more than 100 wrong codes in a row")
+	case c.Consecutive < 2 || c.Consecutive > blockRoom:
+		return fmt.Errorf("sms: the neighbours of a block must be between 2 and %d", blockRoom)
+	case max(c.ConversionPercent, c.ConversionPercentWhole) > 90:
+		return errors.New("sms: the rates of used codes must not be above 90 percent")
 	}
-	return nil
+	return c.checkMoney()
 }

@@ -116,9 +116,12 @@ func (s *Service) call(calls context.Context, p Provider, leave func(verdict, st
 
 // finish settles a message, and tells operators.
 func (s *Service) finish(ctx context.Context, r reservation, o outcome, took time.Duration) {
-	if err := s.settle(ctx, r.message.ID, o); err != nil {
+	cost := s.config.cost(o.state, o.provider, r.region)
+	if err := s.settle(ctx, r.message.ID, o, cost); err != nil {
 		// The row stays reserved, which counts like unknown.
 		s.log().ErrorContext(ctx, "settle a message", "message_id", r.message.ID, "state", o.state, "error", err)
+	} else {
+		s.account(o, cost)
 	}
 	if o.reason != "" {
 		s.log().LogAttrs(ctx, level(o), "a message met trouble", slog.String("message_id", r.message.ID),
@@ -127,7 +130,7 @@ func (s *Service) finish(ctx context.Context, r reservation, o outcome, took tim
 	}
 	s.config.Observer.SendSettled(SendSettled{
 		Provider: o.provider, Region: r.region, Purpose: r.message.Purpose,
-		Result: o.state, Reason: o.reason, Duration: took,
+		Result: o.state, Reason: o.reason, Duration: took, Cost: cost, Currency: s.config.Currency,
 	})
 }
 
@@ -191,13 +194,13 @@ func ask(ctx context.Context, p Provider, m Message) (ref string, failed *SendEr
 
 // settle writes the outcome into the ledger: one statement, and only while the
 // row is still reserved.
-func (s *Service) settle(ctx context.Context, id string, o outcome) error {
+func (s *Service) settle(ctx context.Context, id string, o outcome, cost Millionths) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	n, err := s.db.Exec(ctx, `
-		UPDATE sms_ledger SET state = $2, provider = $3, provider_ref = $4, reason = $5, settled_at = $6
+		UPDATE sms_ledger SET state = $2, provider = $3, provider_ref = $4, reason = $5, settled_at = $6, cost = $7
 		WHERE id = $1 AND state = 'reserved'`,
-		id, o.state, o.provider, safeRef(o.ref), o.reason, db.Micros(time.Now()))
+		id, o.state, o.provider, safeRef(o.ref), o.reason, db.Micros(time.Now()), int64(cost))
 	if err != nil {
 		return fmt.Errorf("settle message: %w", err)
 	}

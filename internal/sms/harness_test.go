@@ -85,9 +85,11 @@ func newFixtureOn(t testing.TB, d *db.DB, store ephemeral.Store, c Config) *fixt
 		c.Routes = map[string]Route{"*": {Providers: []Provider{f.provider}}}
 	}
 	const aside = 1_000_000
-	for _, limit := range []*int{&c.PerAddressNumbers, &c.PerAddressHour, &c.PerAddressDay, &c.PerClientHour, &c.PerClientDay, &c.PerServiceSecond, &c.PerServiceDay} {
+	for _, limit := range []*int{&c.PerAddressNumbers, &c.PerAddressHour, &c.PerAddressDay, &c.PerClientHour, &c.PerClientDay, &c.PerServiceSecond, &c.PerServiceDay,
+		&c.PerDeviceNumbers, &c.PerDeviceDay, &c.PerDialCodeDay, &c.PerPrefix10m, &c.PerPrefixHour} {
 		*limit = cmp.Or(*limit, aside)
 	}
+	c.Consecutive = cmp.Or(c.Consecutive, blockRoom)
 	c.Observer = f.seen
 	c.Log = slog.New(slog.NewTextHandler(f.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s, err := New(c, d, store, vaultOf(t, d), audit.New(d))
@@ -170,6 +172,10 @@ type observed struct {
 	checks   []string
 	receipts []ReceiptReceived
 	breakers []BreakerChanged
+
+	refusals []QuotaRefused
+	steps    []BudgetStep
+	scopes   []ScopeChanged
 }
 
 func (o *observed) BreakerChanged(b BreakerChanged) {
@@ -194,6 +200,24 @@ func (o *observed) ReceiptReceived(r ReceiptReceived) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.receipts = append(o.receipts, r)
+}
+
+func (o *observed) QuotaRefused(r QuotaRefused) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.refusals = append(o.refusals, r)
+}
+
+func (o *observed) BudgetStep(b BudgetStep) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.steps = append(o.steps, b)
+}
+
+func (o *observed) ScopeChanged(c ScopeChanged) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.scopes = append(o.scopes, c)
 }
 
 type lockedBuffer struct {

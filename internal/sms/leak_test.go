@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -186,12 +187,18 @@ func dump(t *testing.T, d *db.DB) string {
 func TestCoarseLimitsShowNoNumberAndNoAddress(t *testing.T) {
 	keys := &keptKeys{}
 	f := newFixtureOn(t, dbtest.Open(t), keys, Config{})
-	f.send(t, login(t, "+8613800138093", "a"))
+	r := login(t, "+8613800138093", "a")
+	r.KnownDevice, r.Device = false, "a browser of somebody"
+	f.send(t, r)
+	r.Number, r.Flow, r.Address = number(t, "+8613800138094"), flow("b"), netip.MustParseAddr("2001:db8:7::1")
+	f.send(t, r)
 	text := strings.Join(keys.keys, "\n")
-	if text == "" {
-		t.Fatal("no limits")
+	for _, scope := range []string{"address", "network", "device", "device_numbers", "block", "prefix", "client", "service"} {
+		if !strings.Contains(text, "sms:"+scope+":") {
+			t.Errorf("no limit of scope %s", scope)
+		}
 	}
-	refuse(t, text, "a number or address", "8613800138093", "13800138093", "192.0.2.1", "\xc0\x00\x02\x01")
+	refuse(t, text, "a number or address", "8613800138093", "13800138093", "1380013", "192.0.2.1", "\xc0\x00\x02\x01", "2001:db8", "a browser")
 }
 
 type keptKeys struct {

@@ -9,6 +9,9 @@ type Observer interface {
 	CheckDone(CheckDone)
 	ReceiptReceived(ReceiptReceived)
 	BreakerChanged(BreakerChanged)
+	QuotaRefused(QuotaRefused)
+	BudgetStep(BudgetStep)
+	ScopeChanged(ScopeChanged)
 }
 
 // SendSettled is the end of one message.
@@ -19,6 +22,8 @@ type SendSettled struct {
 	Result   string        // "accepted", "rejected", "unknown"
 	Reason   string        // class and code of the last failure, "" if there was none
 	Duration time.Duration // of all provider calls
+	Cost     Millionths    // of Config.Currency
+	Currency string
 }
 
 // CheckDone is the end of one Check.
@@ -55,9 +60,33 @@ type BreakerChanged struct {
 	Reason   string // class and code of the failure that opened it, "" when closed
 }
 
+// QuotaRefused is a request for a message that met a limit.
+type QuotaRefused struct {
+	Scope  string // "number", "address", "network", "device", "prefix", "service"...
+	Window string // "10m", "hour", "day"...
+	Human  bool   // a human check was asked for; else the request was refused
+}
+
+// BudgetStep says that a budget of the day has been used up so far.
+type BudgetStep struct {
+	Of      string // "messages" or "money"
+	Percent int    // 50, 80 or 100
+}
+
+// ScopeChanged is a new verdict about the codes of one scope.
+type ScopeChanged struct {
+	Kind  string // "prefix", "region", "client" or "whole"
+	Name  string // of a region or client
+	State string // Normal, Checked, Paused or Probation
+}
+
 type nobody struct{}
 
 func (nobody) SendSettled(SendSettled)         {}
 func (nobody) CheckDone(CheckDone)             {}
 func (nobody) ReceiptReceived(ReceiptReceived) {}
 func (nobody) BreakerChanged(BreakerChanged)   {}
+
+func (nobody) QuotaRefused(QuotaRefused) {}
+func (nobody) BudgetStep(BudgetStep)     {}
+func (nobody) ScopeChanged(ScopeChanged) {}

@@ -16,9 +16,9 @@ import (
 // elapsed is how far behind us the fakes' clocks are, since rows are made older.
 const elapsed = 40 * time.Second
 
-// asking is a receiving service whose vendor can be asked, with clocks apart so
+// querying is a receiving service whose vendor can be asked, with clocks apart so
 // that a message sent now is old enough to be asked about.
-func asking(t *testing.T, d *db.DB, vendor int) *receiving {
+func querying(t *testing.T, d *db.DB, vendor int) *receiving {
 	t.Helper()
 	start := time.Now()
 	return newReceiving(t, d, reportingVendors(t, fake.Config{Now: func() time.Time { return start.Add(-elapsed).Add(time.Since(start)) }})[vendor])
@@ -53,7 +53,7 @@ func (f *receiving) reconcile(t *testing.T) {
 func TestReconcileAliyun(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		f := asking(t, d, 0)
+		f := querying(t, d, 0)
 		ref, m := f.doubtful(t, "+8613800138020", "a")
 		f.wantStatus(t, ref, StatusUnknown, "")
 		f.reconcile(t)
@@ -103,7 +103,7 @@ func (f *receiving) send2(t *testing.T, e164, flow string) (Ref, Challenge) {
 func TestReconcileAfterACrash(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		f := asking(t, d, 0)
+		f := querying(t, d, 0)
 		ref, m := f.doubtful(t, "+8613800138023", "a")
 		if _, err := d.Exec(t.Context(), `UPDATE sms_ledger SET state = 'reserved', reason = '', settled_at = NULL`); err != nil {
 			t.Fatal(err)
@@ -122,7 +122,7 @@ func TestReconcileAfterACrash(t *testing.T) {
 func TestReconcileTencent(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		f := asking(t, d, 1)
+		f := querying(t, d, 1)
 		const e164 = "+8613800138024"
 		_, known := f.sendOne(t, e164, "known")
 		f.core.Tell(fake.Report{Message: known})
@@ -153,7 +153,7 @@ func TestReconcileTencent(t *testing.T) {
 func TestReconcileTencentSessions(t *testing.T) {
 	t.Parallel()
 	d := dbtest.Open(t)
-	f := asking(t, d, 1)
+	f := querying(t, d, 1)
 	f.fake.(*fake.Tencent).EchoSessions()
 	first, one := f.doubtful(t, "+8613800138026", "b")
 	second, two := f.doubtful(t, "+8613800138026", "c")
@@ -248,7 +248,7 @@ func TestReconcileFailures(t *testing.T) {
 // vendors are repeated.
 func TestQueriesShowNothing(t *testing.T) { // alone: it listens to the default logger
 	for vendor := range 2 {
-		f := asking(t, dbtest.Open(t), vendor)
+		f := querying(t, dbtest.Open(t), vendor)
 		said := &lockedBuffer{}
 		before := slog.Default()
 		slog.SetDefault(slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug})))

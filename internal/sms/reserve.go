@@ -53,6 +53,9 @@ func (s *Service) reserve(ctx context.Context, r Request, lookup []byte, region 
 			return err
 		}
 		if f := s.config.refuseSend(sends, now, r.KnownDevice); f != nil {
+			if final(sends, now) {
+				return settledRefusal{f}
+			}
 			return f
 		}
 		c, m.Code, err = s.repeatOrInsert(ctx, fresh, sends, now)
@@ -113,6 +116,9 @@ func (s *Service) reserveSecond(ctx context.Context, r reservation, provider str
 	})
 	if err != nil {
 		return reservation{}, false, fmt.Errorf("reserve a second message: %w", err)
+	}
+	if ok {
+		s.day.add(time.Now(), 1, 0)
 	}
 	return second, ok, nil
 }

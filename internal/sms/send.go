@@ -24,7 +24,7 @@ const busyRetry = 5 * time.Second
 // called inside a transaction: a message cannot be rolled back.
 //
 // Faults: ErrRegionUnsupported, ErrTooSoon, ErrHourlyLimit, ErrDailyLimit,
-// ErrRateLimited, ErrSignInStopped, ErrTriesLimited (the number's owner could
+// ErrRateLimited, ErrHumanCheckRequired, ErrSignInStopped, ErrTriesLimited (the number's owner could
 // not use the code), ErrProviderUnavailable, ErrRejected. After the last two
 // the send is given back and a code sent before is still good; the last but one
 // is also the answer, before anything is reserved, while every provider is known
@@ -113,15 +113,21 @@ func (s *Service) send(ctx context.Context, r Request, again bool) (Challenge, e
 
 // prepare takes the message out of the coarse limits and the ledger.
 func (s *Service) prepare(ctx context.Context, r Request, region string, again bool) (reservation, error) {
-	refund, err := s.spend(ctx, r, again)
+	a := &asking{
+		Request: r, region: region, again: again,
+		lookup: r.Number.Index(s.vault), prefix: nameOfPrefix(r.Number.prefixIndex(s.vault)),
+	}
+	refund, err := s.spend(ctx, a)
 	if err != nil {
 		return reservation{}, err
 	}
-	message, err := s.reserve(ctx, r, r.Number.Index(s.vault), region)
+	message, err := s.reserve(ctx, r, a.lookup, region)
 	if err != nil {
 		refund()
+		s.noteNumber(a, err)
 		return reservation{}, err
 	}
+	s.day.add(time.Now(), 1, 0)
 	return message, nil
 }
 

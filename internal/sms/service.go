@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,8 +97,12 @@ type Service struct {
 	vault     *signing.Vault
 	audit     *audit.Log
 
-	breakers map[string]*breaker // by the name of the provider
-	keeping  sync.Mutex          // one breaker is written down at a time
+	breakers   map[string]*breaker // by the name of the provider
+	keeping    sync.Mutex          // one breaker is written down at a time
+	homeCode   string              // calling code of the first region
+	full       stops
+	conversion conversion
+	day        dayTotal
 
 	slots   chan struct{} // one for each message under way
 	mu      sync.Mutex    // guards closed against sending.Add
@@ -134,6 +139,11 @@ func New(c Config, d *db.DB, e ephemeral.Store, v *signing.Vault, a *audit.Log) 
 			}
 		}
 	}
+	if len(regions) > 0 {
+		s.homeCode = strings.TrimPrefix(s.Regions()[0].CallingCode, "+")
+	}
+	s.conversion.policy.scopePercent, s.conversion.policy.wholePercent = s.config.ConversionPercent, s.config.ConversionPercentWhole
+	s.conversion.policy.pause, s.conversion.policy.noCheck = s.config.ConversionPause, s.config.NoHumanCheck
 	s.stop, s.halt = context.WithCancel(context.Background())
 	for e164, code := range c.TestNumbers {
 		n, err := FromE164(e164)

@@ -61,7 +61,7 @@ func (t Trial) Send(ctx context.Context, c Config, d *db.DB, v *signing.Vault, a
 	}
 	r, o := m.tryAll(ctx, t.Providers)
 	// What was sent stays sent although the operator may have lost patience.
-	if err := s.settle(context.WithoutCancel(ctx), m.ID, o); err != nil {
+	if err := s.settle(context.WithoutCancel(ctx), m.ID, o, c.cost(o.state, o.provider, m.To.Region())); err != nil {
 		return r, err
 	}
 	return r, nil

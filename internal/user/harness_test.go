@@ -68,7 +68,7 @@ func newHouse(t testing.TB, d *db.DB) *house {
 	if h.sms, err = sms.New(sms.Config{
 		Regions: []string{"CN", "US"}, TestNumbers: tests, Routes: map[string]sms.Route{"*": {Providers: []sms.Provider{h.sink}}},
 		PerAddressNumbers: 1e6, PerAddressHour: 1e6, PerAddressDay: 1e6, PerClientHour: 1e6, PerClientDay: 1e6,
-		PerServiceSecond: 1e6, PerServiceDay: 1e6,
+		PerServiceSecond: 1e6, PerServiceDay: 1e6, PerPrefix10m: 1e6, PerPrefixHour: 1e6, Consecutive: 128,
 	}, d, short, vault, trail); err != nil {
 		t.Fatal(err)
 	}

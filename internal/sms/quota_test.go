@@ -1,0 +1,479 @@
+package sms
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/db/dbtest"
+	"github.com/dialtone-id/dialtone/internal/ephemeral"
+	"github.com/dialtone-id/dialtone/internal/fault"
+)
+
+// eachCounter runs f with the coarse limits on SQLite, PostgreSQL and Redis.
+func eachCounter(t *testing.T, f func(t *testing.T, d *db.DB, store ephemeral.Store)) {
+	t.Helper()
+	onSQL := func(t *testing.T, d *db.DB) {
+		store, err := ephemeral.OpenSQL(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		f(t, d, store)
+	}
+	dbtest.Each(t, onSQL)
+	url := os.Getenv("DIALTONE_TEST_REDIS")
+	if url == "" {
+		if os.Getenv("DIALTONE_TEST_REQUIRE") == "1" {
+			t.Fatal("DIALTONE_TEST_REQUIRE=1 but DIALTONE_TEST_REDIS is not set")
+		}
+		return
+	}
+	t.Run("redis", func(t *testing.T) {
+		store, err := ephemeral.OpenRedis(url+"?timeout=5s", ephemeral.Options{Prefix: "test-" + rand.Text() + ":"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		f(t, dbtest.Open(t), store)
+	})
+}
+
+// stranger is the i-th of many requests that have nothing in common but the client.
+func stranger(t testing.TB, i int) Request {
+	t.Helper()
+	r := login(t, fmt.Sprintf("+86138%04d%04d", 100+i, 8000+i), fmt.Sprint("flow ", i))
+	r.KnownDevice = false
+	r.Address = netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})
+	return r
+}
+
+// edge is a limit and where its edges are.
+type edge struct {
+	config        Config
+	change        func(t *testing.T, i int, r *Request)
+	free          int // sent before a human check is asked for; -1 if it is not
+	most          int // sent in all; 0 if there is no end to it
+	known         int // sent to recognised devices; 0 if there is no end to it
+	scope, window string
+	level         string
+	per           time.Duration
+}
+
+func edges() map[string]edge {
+	same := netip.MustParseAddr("192.0.2.7")
+	oneAddress := func(_ *testing.T, _ int, r *Request) { r.Address = same }
+	onePrefix := func(t *testing.T, i int, r *Request) { r.Number = number(t, fmt.Sprintf("+861380013%04d", 97*i)) }
+	return map[string]edge{
+		"numbers of an address":             {Config{PerAddressNumbers: 2}, oneAddress, 2, 10, 10, "address", "10m", "1", 10 * time.Minute},
+		"messages of an address in an hour": {Config{PerAddressHour: 2}, oneAddress, 2, 10, 10, "address", "hour", "1", time.Hour},
+		"messages of an address in a day":   {Config{PerAddressDay: 2}, oneAddress, 2, 10, 10, "address", "day", "1", day},
+		"a network of IPv6": {Config{PerAddressHour: 1}, func(_ *testing.T, i int, r *Request) {
+			r.Address = netip.MustParseAddr(fmt.Sprintf("2001:db8:7:%x::1", i))
+		}, 4, 20, 20, "network", "hour", "1", time.Hour},
+		"numbers of a device": {Config{PerDeviceNumbers: 2, PerDeviceDay: 4}, func(_ *testing.T, _ int, r *Request) { r.Device = "d" },
+			2, 4, 4, "device_numbers", "day", "1", day},
+		"messages of a device": {Config{PerDeviceNumbers: 4, PerDeviceDay: 4}, func(_ *testing.T, _ int, r *Request) { r.Device = "d" },
+			-1, 4, 4, "device_numbers", "day", "1", day},
+		"a prefix":        {Config{PerPrefix10m: 2, PerPrefixHour: 5}, onePrefix, 2, 5, 0, "prefix", "", "2", time.Hour},
+		"a prefix's hour": {Config{PerPrefix10m: 3, PerPrefixHour: 3}, onePrefix, -1, 3, 0, "prefix", "", "2", time.Hour},
+		"neighbours": {Config{Consecutive: 5}, func(t *testing.T, i int, r *Request) {
+			r.Number = number(t, fmt.Sprintf("+86138001380%02d", 40+i))
+		}, 4, 0, 0, "block", "", "2", 10 * time.Minute},
+		"a calling code": {Config{Regions: []string{"CN", "US"}, PerDialCodeDay: 3}, func(t *testing.T, i int, r *Request) {
+			r.Number = number(t, fmt.Sprintf("+120255501%02d", i))
+		}, -1, 3, 4, "dial_code", "day", "", day},
+		"a client's hour":   {Config{PerClientHour: 3}, nil, -1, 3, 3, "client", "hour", "", time.Hour},
+		"a client's day":    {Config{PerClientDay: 3}, nil, -1, 3, 3, "client", "day", "", day},
+		"the service's day": {Config{PerServiceDay: 10}, nil, 8, 10, 11, "service", "day", "3", day},
+		"a virtual operator": {Config{}, func(t *testing.T, i int, r *Request) {
+			r.Number = number(t, fmt.Sprintf("+86170%04d%04d", i, i))
+		}, 0, 0, 0, "class", "always", "2", 0},
+	}
+}
+
+// beyond is how many are tried where there is no end.
+const beyond = 24
+
+// Every limit at its edge: so many are sent, the next one needs a human check,
+// with it so many more are sent, and then none for as long as the answer says.
+func TestEveryLimitAtItsEdge(t *testing.T) {
+	for name, e := range edges() {
+		t.Run(name, func(t *testing.T) {
+			eachCounter(t, func(t *testing.T, d *db.DB, store ephemeral.Store) {
+				f := newFixtureOn(t, d, store, e.config)
+				sent, began := 0, time.Now()
+				next := func(human bool) error {
+					r := stranger(t, sent)
+					if e.change != nil {
+						e.change(t, sent, &r)
+					}
+					r.Human = human
+					_, err := f.Send(t.Context(), r)
+					if err == nil {
+						sent++
+					}
+					return err
+				}
+				if e.free >= 0 {
+					for range e.free {
+						if err := next(false); err != nil {
+							t.Fatalf("message %d: %v", sent+1, err)
+						}
+					}
+					for range 2 { // asked by the store, then from memory
+						fl := wantFault(t, next(false), ErrHumanCheckRequired)
+						if fl.Params["level"] != e.level {
+							t.Errorf("level %q, want %q", fl.Params["level"], e.level)
+						}
+						f.seen.wantRefusal(t, e.scope, e.window, true)
+					}
+				}
+				last := e.most
+				if last == 0 {
+					last = beyond
+				}
+				for sent < last {
+					if err := next(true); err != nil {
+						t.Fatalf("message %d: %v", sent+1, err)
+					}
+				}
+				if e.most > 0 {
+					for _, human := range []bool{true, true, false} {
+						wantWait(t, next(human), e.per, time.Since(began))
+						f.seen.wantRefusal(t, e.scope, e.window, false)
+					}
+				}
+				if len(f.provider.sent()) != last {
+					t.Errorf("%d sent, want %d", len(f.provider.sent()), last)
+				}
+			})
+		})
+	}
+}
+
+func (o *observed) wantRefusal(t *testing.T, scope, window string, human bool) {
+	t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.refusals) == 0 {
+		t.Fatal("the observer was told nothing")
+	}
+	got := o.refusals[len(o.refusals)-1]
+	if window == "" {
+		got.Window = ""
+	}
+	if want := (QuotaRefused{Scope: scope, Window: window, Human: human}); got != want {
+		t.Errorf("the observer was told %+v, want %+v", got, want)
+	}
+}
+
+// wantWait wants a refusal until a window that began to fill so long ago opens.
+func wantWait(t *testing.T, err error, per, ago time.Duration) {
+	t.Helper()
+	f := wantFault(t, err, ErrRateLimited)
+	if f.RetryAfter > per || f.RetryAfter < per-ago-time.Second {
+		t.Errorf("Retry-After %v in a window of %v", f.RetryAfter, per)
+	}
+}
+
+// Recognised devices meet no human check, and the same hard limits but those
+// against pumping.
+func TestRecognisedDevicesHaveTheirOwnReserve(t *testing.T) {
+	for name, e := range edges() {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, dbtest.Open(t), e.config)
+			last := e.known
+			if last == 0 {
+				last = beyond
+			}
+			for i := range last + 1 {
+				r := stranger(t, i)
+				if e.change != nil {
+					e.change(t, i, &r)
+				}
+				r.KnownDevice = true
+				_, err := f.Send(t.Context(), r)
+				if i < last && err != nil {
+					t.Fatalf("message %d of %d: %v", i+1, last, err)
+				}
+				if i == last && e.known > 0 {
+					wantFault(t, err, ErrRateLimited)
+				}
+			}
+		})
+	}
+}
+
+// With nobody to ask for a human check, what would ask for one refuses.
+func TestWithoutHumanCheckThresholdsRefuse(t *testing.T) {
+	for name, e := range edges() {
+		if e.free < 0 {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			e.config.NoHumanCheck = true
+			f := newFixture(t, dbtest.Open(t), e.config)
+			last, began := e.free, time.Now()
+			if e.scope == "class" {
+				last = beyond // there is no time after which it would go
+			}
+			for i := range last + 1 {
+				r := stranger(t, i)
+				if e.change != nil {
+					e.change(t, i, &r)
+				}
+				_, err := f.Send(t.Context(), r)
+				if i < last && err != nil {
+					t.Fatalf("message %d of %d: %v", i+1, last, err)
+				}
+				if i == last && e.scope != "class" {
+					per := e.per
+					if e.scope == "prefix" {
+						per = 10 * time.Minute
+					}
+					wantWait(t, err, per, time.Since(began))
+				}
+			}
+		})
+	}
+}
+
+// The promised moment is the moment, to the microsecond, also from memory.
+func TestCoarseLimitsOpenWhenPromised(t *testing.T) {
+	for name, e := range edges() {
+		if e.most == 0 || e.scope == "service" {
+			continue
+		}
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, dbtest.Open(t), e.config)
+			defer f.closeIt()
+			i := 0
+			next := func() error {
+				r := stranger(t, i)
+				if e.change != nil {
+					e.change(t, i, &r)
+				}
+				r.Human = true
+				_, err := f.Send(t.Context(), r)
+				i++
+				return err
+			}
+			for range e.most {
+				if err := next(); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
+			wait := wantFault(t, next(), ErrRateLimited).RetryAfter
+			for _, early := range []time.Duration{7 * time.Second, time.Microsecond} {
+				time.Sleep(wait - early)
+				wait = wantFault(t, next(), ErrRateLimited).RetryAfter
+				if wait != early {
+					t.Errorf("%s: %v before the promised time it says %v", name, early, wait)
+				}
+			}
+			time.Sleep(wait)
+			if err := next(); err != nil {
+				t.Errorf("%s: at the promised time: %v", name, err)
+			}
+		})
+	}
+}
+
+// Twenty a second, and a moment later more.
+func TestServiceBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, dbtest.Open(t), Config{PerServiceSecond: 20})
+		defer f.closeIt()
+		for i := range 20 {
+			f.send(t, stranger(t, i))
+		}
+		if w := wantFault(t, second(f.Send(t.Context(), stranger(t, 20))), ErrRateLimited).RetryAfter; w != time.Second {
+			t.Errorf("Retry-After %v", w)
+		}
+		time.Sleep(time.Second)
+		f.send(t, stranger(t, 20))
+	})
+}
+
+// A re-send of a challenge names no new number and is asked no check again.
+func TestResendsAreNoNewNumbers(t *testing.T) {
+	f := newFixture(t, dbtest.Open(t), Config{
+		PerAddressNumbers: 1, PerPrefix10m: 1, PerPrefixHour: 12, Consecutive: 2, PerHour: 40, PerDay: 40, Cooldown: time.Nanosecond,
+	})
+	r := stranger(t, 1)
+	_, ref := f.send(t, r)
+	for range 11 {
+		if _, err := f.Resend(t.Context(), ref, Again{Address: r.Address}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantFault(t, second(f.Resend(t.Context(), ref, Again{Address: r.Address})), ErrRateLimited) // strangers of the prefix are paused
+}
+
+// accounts keeps what was spent and given back, over a real store.
+type accounts struct {
+	ephemeral.Store
+	mu     sync.Mutex
+	spends int
+	net    map[string]int
+}
+
+func (a *accounts) Spend(ctx context.Context, limits []ephemeral.Limit) (ephemeral.Decision, error) {
+	d, err := a.Store.Spend(ctx, limits)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.spends++
+	for _, l := range limits {
+		if err == nil && d.Allowed {
+			a.net[l.Key]++
+		}
+	}
+	return d, err
+}
+
+func (a *accounts) Refund(ctx context.Context, limits []ephemeral.Limit, d ephemeral.Decision) error {
+	a.mu.Lock()
+	for _, l := range limits {
+		a.net[l.Key]--
+	}
+	a.mu.Unlock()
+	return a.Store.Refund(ctx, limits, d)
+}
+
+// A refusal, whoever refuses, takes nothing from any limit; and no request asks
+// the store of the limits twice.
+func TestRefusalsTakeNothing(t *testing.T) {
+	d := dbtest.Open(t)
+	sql, err := ephemeral.OpenSQL(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sql.Close() })
+	round := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		round++
+		store := &accounts{Store: sql, net: map[string]int{}}
+		draw := func(name string, most int) int { return rapid.IntRange(2, most).Draw(rt, name) }
+		f := newFixtureOn(t, d, store, Config{
+			PerAddressNumbers: draw("numbers", 4), PerAddressHour: draw("address", 4), PerPrefix10m: draw("prefix", 4), PerPrefixHour: draw("prefix hour", 8),
+			PerDeviceNumbers: draw("device", 3), Consecutive: draw("neighbours", 6), Cooldown: time.Duration(rapid.SampledFrom([]int{1, int(time.Minute)}).Draw(rt, "cooldown")),
+			NoHumanCheck: rapid.Bool().Draw(rt, "no check"), PerClientHour: draw("client", 20),
+		})
+		defer f.closeIt()
+		client := fmt.Sprint("client ", round)
+		for range rapid.IntRange(5, 40).Draw(rt, "requests") {
+			r := stranger(t, 0)
+			r.Number = number(t, fmt.Sprintf("+86139%04d%04d", round, 16*rapid.IntRange(0, 1).Draw(rt, "block")+rapid.IntRange(0, 7).Draw(rt, "number")))
+			r.Address = netip.AddrFrom4([4]byte{10, byte(round >> 8), byte(round), byte(rapid.IntRange(0, 3).Draw(rt, "address"))})
+			r.Device, r.ClientID = fmt.Sprint(round, rapid.IntRange(0, 3).Draw(rt, "device")), client
+			r.Human, r.KnownDevice = rapid.Bool().Draw(rt, "human"), rapid.IntRange(0, 3).Draw(rt, "known") == 0
+			before, spends := clone(store.net), store.spends
+			_, err := f.Send(t.Context(), r)
+			if store.spends > spends+1 {
+				rt.Fatalf("%d round trips to the limits", store.spends-spends)
+			}
+			if fl := fault.From(err); fl != nil && (fl.Code == fault.Internal.Code || fl.RetryAfter <= 0 && fl.Code != ErrHumanCheckRequired.Code) {
+				rt.Fatal(err)
+			}
+			for key, n := range store.net {
+				if err != nil && n != before[key] || n < before[key] || n > before[key]+1 {
+					rt.Fatalf("%v: %s went from %d to %d", err, key, before[key], n)
+				}
+			}
+		}
+		if want := len(f.provider.sent()); store.net["sms:client:hour:"+client] != want {
+			rt.Fatalf("%d on the client's account, %d sent", store.net["sms:client:hour:"+client], want)
+		}
+	})
+}
+
+func clone(m map[string]int) map[string]int {
+	c := make(map[string]int, len(m))
+	for k, v := range m {
+		c[k] = v
+	}
+	return c
+}
+
+// The next places are fought for by many: exactly as many as there are get one.
+func TestPrefixIsExactUnderRace(t *testing.T) {
+	eachCounter(t, func(t *testing.T, d *db.DB, store ephemeral.Store) {
+		config := Config{PerPrefix10m: 7, PerPrefixHour: 19}
+		servers := []*fixture{newFixtureOn(t, d, store, config), newFixtureOn(t, d, store, config)}
+		ask := func(human bool) (sent int) {
+			before := len(servers[0].provider.sent()) + len(servers[1].provider.sent())
+			together(60, func(i int) {
+				r := stranger(t, i)
+				r.Number, r.Human = number(t, fmt.Sprintf("+861380013%04d", 50*i+map[bool]int{true: 25}[human])), human
+				_, _ = servers[i%2].Send(t.Context(), r)
+			})
+			return len(servers[0].provider.sent()) + len(servers[1].provider.sent()) - before
+		}
+		if n := ask(false); n != 7 {
+			t.Errorf("%d without a human check, want 7", n)
+		}
+		if n := ask(true); n != 12 {
+			t.Errorf("%d more with one, want 12", n)
+		}
+	})
+}
+
+// What is refused from memory costs no store anything, and is forgotten when
+// something is given back.
+func TestFullLimitsAreRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := dbtest.Open(t)
+		sql, err := ephemeral.OpenSQL(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		store := &accounts{Store: sql, net: map[string]int{}}
+		f := newFixtureOn(t, d, store, Config{PerPrefix10m: 3, PerPrefixHour: 3})
+		defer sql.Close()
+		defer f.closeIt()
+		for i := range 3 {
+			r := stranger(t, i)
+			r.Number = number(t, fmt.Sprintf("+861380013%04d", 100*i))
+			f.send(t, r)
+		}
+		r := stranger(t, 9)
+		r.Number = number(t, "+8613800138000")
+		for range 50 {
+			wantFault(t, second(f.Send(t.Context(), r)), ErrRateLimited)
+		}
+		if store.spends != 4 {
+			t.Errorf("%d round trips for 50 refusals", store.spends-3)
+		}
+		time.Sleep(believe)
+		wantFault(t, second(f.Send(t.Context(), r)), ErrRateLimited)
+		if store.spends != 5 {
+			t.Errorf("the memory is not asked anew: %d", store.spends)
+		}
+	})
+	var m stops
+	now := time.Now()
+	for i := range 3 * mostStops {
+		m.add(stop{key: fmt.Sprint(i)}, now, time.Hour, believe)
+	}
+	if len(m.until) > mostStops {
+		t.Errorf("%d full limits are remembered", len(m.until))
+	}
+	m.add(stop{key: "later"}, now.Add(believe), time.Hour, believe)
+	if len(m.until) != 1 || m.wait(stop{key: "later"}, now.Add(believe)) != time.Hour {
+		t.Errorf("%d after all were old", len(m.until))
+	}
+	m.remove(stop{key: "later"})
+	if m.wait(stop{key: "later"}, now.Add(believe)) != 0 {
+		t.Error("not forgotten")
+	}
+}
