@@ -60,6 +60,26 @@
 // Most reports are signed by nobody, so none proves a number, signs anybody in,
 // unblocks anything or gives a message back.
 //
+// # Who is sent one
+//
+// Before the ledger one call of ephemeral.Spend takes from every coarse limit of
+// a request or from none: its address, device, prefix and neighbours, calling
+// code, client and the service. Beyond a threshold ErrHumanCheckRequired asks
+// for a human check, beyond the limit ErrRateLimited says when there is room;
+// either takes nothing. What recognised devices ask for is spared the checks and
+// the limits against pumping, and has a tenth of the service's day on top.
+//
+// Those counters may be lost; three things are not, for they are read from the
+// ledger: a number's windows, what the day has cost in messages and in money,
+// and the conversion: which of the codes that were sent are used. Watch looks at
+// the last two. A prefix, region or client whose codes are not used is checked
+// first and then closed to strangers for a while:
+//
+//	normal --> checked --> paused --> probation --> normal, or paused again
+//
+// A server remembers for some seconds which limits were full, so that an attack
+// is refused without asking any store.
+//
 // # What fails, and how
 //
 // Refusals that a client may learn are *fault.Error values, the variables

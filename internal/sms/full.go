@@ -28,6 +28,7 @@ type stop struct {
 type stops struct {
 	mu    sync.Mutex
 	until map[stop]fullness
+	swept time.Time // of what is old
 }
 
 type fullness struct {
@@ -42,15 +43,16 @@ func (m *stops) add(s stop, now time.Time, room, while time.Duration) {
 	if m.until == nil {
 		m.until = make(map[stop]fullness)
 	}
-	if len(m.until) >= mostStops {
+	if len(m.until) >= mostStops && now.Sub(m.swept) >= time.Second {
+		m.swept = now
 		for s, f := range m.until {
 			if !f.believe.After(now) {
 				delete(m.until, s)
 			}
 		}
-		if len(m.until) >= mostStops {
-			return
-		}
+	}
+	if len(m.until) >= mostStops {
+		return
 	}
 	m.until[s] = fullness{room: now.Add(room), believe: now.Add(min(room, while))}
 }
