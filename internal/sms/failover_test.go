@@ -244,7 +244,7 @@ func TestNoSecondProviderForAMessageThatArrived(t *testing.T) {
 		if got, err := f.Get(t.Context(), ref); err != nil || got.Status != StatusDelivered {
 			t.Errorf("%+v, %v", got, err)
 		}
-		if got := fmt.Sprint(rows(t, d)); got != "[one unknown A timeout]" || len(providers[1].sent()) != 0 {
+		if got := fmt.Sprint(rows(t, d)); got != "[one accepted A timeout]" || len(providers[1].sent()) != 0 {
 			t.Errorf("%s, %d calls", got, len(providers[1].sent()))
 		}
 	})
