@@ -102,8 +102,11 @@ func distinctNames(templates map[TemplateUse]VendorTemplate) bool {
 // Name is the one in the configuration (Provider).
 func (a *Aliyun) Name() string { return a.client.name }
 
-// Serves says whether there is a template for the number and the purpose (Provider).
-func (a *Aliyun) Serves(to Number, p Purpose) bool { return serves(a.templates, to, p) }
+// Serves says whether there is a template for the number and the purpose, and
+// whether the vendor can tell the number from others (Provider).
+func (a *Aliyun) Serves(to Number, p Purpose) bool {
+	return !aliyunNamesake(to) && serves(a.templates, to, p)
+}
 
 // Send hands the message to the vendor (Provider).
 func (a *Aliyun) Send(ctx context.Context, m Message) (string, error) {
@@ -130,6 +133,9 @@ func (a *Aliyun) request(m Message) (*dysmsapi.SendSmsRequest, *SendError) {
 	number, abroad, ok := aliyunNumber(m.To)
 	if !ok {
 		return nil, a.client.fail(BadNumber, "number")
+	}
+	if aliyunNamesake(m.To) {
+		return nil, a.client.unserved(true)
 	}
 	if failed := a.client.unfit(m); failed != nil {
 		return nil, failed
@@ -218,6 +224,14 @@ func aliyunNumber(to Number) (number string, abroad, ok bool) {
 		return "", false, false
 	}
 	return e164[1:], true, true
+}
+
+// aliyunNamesake reports whether a number abroad reads like a mobile of mainland
+// China in the vendor's form, which has no plus sign: +1 310 555 0101 would be
+// 131 0555 0101. The vendor does not document which of the two it would text.
+func aliyunNamesake(to Number) bool {
+	digits := strings.TrimPrefix(to.E164(), "+")
+	return len(digits) == 11 && digits[0] == '1' && digits[1] >= '3'
 }
 
 // aliyunWait reads from a limit's message which window is full; its length is

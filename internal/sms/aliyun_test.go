@@ -2,6 +2,7 @@ package sms
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -41,6 +42,37 @@ func aliyunSettings(endpoint, id, secret string, trust *tls.Config) AliyunConfig
 }
 
 func TestAliyun(t *testing.T) { aliyunVendor().all(t) }
+
+// C-19: without its plus sign a number of North America may read like a mobile of
+// mainland China, which is somebody else's.
+func TestAliyunSendsNoCodeToANamesake(t *testing.T) {
+	f := fake.NewAliyun(fake.AliyunConfig{Keys: map[string]string{"LTAItestkeyid": "s"}, Config: fake.Config{
+		Templates: []fake.Template{{ID: "SMS_1", Text: "${code}", Params: []fake.Param{{Name: "code"}}, Both: true}},
+	}})
+	srv := httptest.NewServer(f)
+	defer srv.Close()
+	c := aliyunSettings(srv.URL, "LTAItestkeyid", "s", nil)
+	c.Templates = map[TemplateUse]VendorTemplate{{}: {ID: "SMS_1"}, {International: true}: {ID: "SMS_1"}}
+	p, err := NewAliyun(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e164, served := range map[string]bool{
+		"+13105550101": false, "+19175550101": false, "+12025550101": true, "+8613105550101": true, "+8529123456": true,
+	} {
+		ref, err := p.Send(t.Context(), sdkMessage(t, e164, 0))
+		var failed *SendError
+		if got := f.Inbox().To(e164); (len(got) == 1) != served || (ref != "") != served || !served && (!errors.As(err, &failed) || !failed.unserved()) {
+			t.Errorf("%s: %d messages, %v", e164, len(got), err)
+		}
+		if p.Serves(number(t, e164), Login) != served {
+			t.Errorf("%s: a route asks otherwise", e164)
+		}
+	}
+	if n := len(f.Inbox().Messages()); n != 3 {
+		t.Errorf("%d messages", n)
+	}
+}
 
 // S-15: what stands in a URL stands in the logs of whoever is between us.
 func TestAliyunKeepsTheURLEmpty(t *testing.T) {

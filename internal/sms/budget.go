@@ -19,15 +19,15 @@ type sent struct {
 	at    int64 // Unix microseconds
 	known bool
 
-	challenge, provider string
-	delivered           bool // the carrier says that it arrived
+	id, challenge, provider string
+	delivered               bool // the carrier says that it arrived
 }
 
 // countSends reads what counts for the number now, newest first: all rows of
 // the last 24 h but the rejected ones, and no more of them than the budget.
 func (s *Service) countSends(ctx context.Context, lookup []byte, now time.Time) ([]sent, error) {
 	rows, err := s.db.Query(ctx, `
-		SELECT reserved_at, known_device, challenge_id, provider, receipt = 'delivered' FROM sms_ledger
+		SELECT reserved_at, known_device, id, challenge_id, provider, receipt = 'delivered' FROM sms_ledger
 		WHERE lookup = $1 AND reserved_at > $2 AND state <> 'rejected'
 		ORDER BY reserved_at DESC LIMIT $3`, lookup, db.Micros(now.Add(-day)), s.config.PerDay)
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *Service) countSends(ctx context.Context, lookup []byte, now time.Time) 
 	var sends []sent
 	for rows.Next() {
 		var m sent
-		if err := rows.Scan(&m.at, &m.known, &m.challenge, &m.provider, &m.delivered); err != nil {
+		if err := rows.Scan(&m.at, &m.known, &m.id, &m.challenge, &m.provider, &m.delivered); err != nil {
 			return nil, fmt.Errorf("count messages: %w", err)
 		}
 		sends = append(sends, m)

@@ -191,16 +191,19 @@ func (s *Service) Get(ctx context.Context, ref Ref) (Challenge, error) {
 		counted       *int64 // when the newest message that was not rejected was reserved
 		state, reason string // of that message
 		receipt, word string // what its provider reported
+		arrived       bool   // that message, or one that carried the same code for the same request
 	)
 	err := s.db.QueryRow(ctx, `
 		SELECT c.sealed, c.max_tries - c.tries, c.sent_at, c.expires_at,
-			l.reserved_at, COALESCE(l.state, ''), COALESCE(l.reason, ''), COALESCE(l.receipt, ''), COALESCE(l.receipt_code, '')
+			l.reserved_at, COALESCE(l.state, ''), COALESCE(l.reason, ''), COALESCE(l.receipt, ''), COALESCE(l.receipt_code, ''),
+			EXISTS (SELECT 1 FROM sms_ledger d WHERE d.lookup = c.lookup AND d.reserved_at >= c.sent_at
+				AND d.challenge_id = c.id AND d.state <> 'rejected' AND d.receipt = 'delivered')
 		FROM sms_challenges c LEFT JOIN sms_ledger l
 			ON l.lookup = c.lookup AND l.reserved_at >= c.created_at AND l.challenge_id = c.id AND l.state <> 'rejected'
 		WHERE c.id = $1 AND c.flow = $2 AND c.client_id = $3 AND c.purpose = $4 AND c.consumed_at IS NULL
 		ORDER BY l.reserved_at DESC LIMIT 1`,
 		ref.ID, ref.Flow, ref.ClientID, string(ref.Purpose),
-	).Scan(&sealed, &left, &at, &expires, &counted, &state, &reason, &receipt, &word)
+	).Scan(&sealed, &left, &at, &expires, &counted, &state, &reason, &receipt, &word, &arrived)
 	if errors.Is(err, db.ErrNotFound) {
 		return Challenge{}, ErrCodeExpired
 	}
@@ -220,10 +223,13 @@ func (s *Service) Get(ctx context.Context, ref Ref) (Challenge, error) {
 	default:
 		c.Status = statusOf(state, reason, time.Since(db.Time(*counted)))
 		c.ResendAt = db.Time(*counted).Add(s.config.Cooldown)
-		if receipt != "" {
+		switch {
+		case arrived:
+			c.Status = StatusDelivered
+		case receipt != "":
 			c.Status = receipt // the words are the same
 		}
-		if receipt == StatusUndelivered {
+		if c.Status == StatusUndelivered {
 			c.Reason = undeliveredReason(word)
 		}
 	}

@@ -226,3 +226,64 @@ func TestParallelFailover(t *testing.T) {
 		}
 	})
 }
+
+// A carrier may be quicker than the provider's answer: who has the code needs no
+// second message.
+func TestNoSecondProviderForAMessageThatArrived(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		var f *fixture
+		providers, route := trio(func(ctx context.Context, m Message) (string, error) {
+			if err := f.apply(ctx, "one", sourcePush, []Report{{MessageID: m.ID, Status: StatusDelivered}}); err != nil {
+				t.Error(err)
+			}
+			return "", &SendError{Class: Ambiguous, Code: "timeout"}
+		})
+		f = newFixture(t, d, Config{Routes: route})
+		_, ref := f.send(t, login(t, "+8613800138064", "a"))
+		if got, err := f.Get(t.Context(), ref); err != nil || got.Status != StatusDelivered {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if got := fmt.Sprint(rows(t, d)); got != "[one accepted A timeout]" || len(providers[1].sent()) != 0 {
+			t.Errorf("%s, %d calls", got, len(providers[1].sent()))
+		}
+	})
+}
+
+// Two messages of one request carry one code: it has arrived once one of them
+// has, whatever becomes of the other and whichever report comes first.
+func TestOneOfTwoMessagesIsEnough(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		for i, arrived := range []string{"one", "two"} {
+			for j, other := range []string{"", StatusUndelivered} {
+				providers, route := trio(fails(Ambiguous, "timeout"))
+				f := newFixture(t, d, Config{Routes: route})
+				r := login(t, fmt.Sprintf("+861380013806%d", 5+2*i+j), "a")
+				c, ref := f.send(t, r)
+				for n, p := range providers[:2] {
+					status := map[bool]string{true: StatusDelivered, false: other}[p.name == arrived]
+					if status == "" {
+						continue
+					}
+					report := Report{MessageID: p.sent()[0].ID, Status: status, Reason: "O x", At: time.Now().Add(time.Duration(n) * time.Second)}
+					if err := f.apply(t.Context(), p.name, sourcePush, []Report{report}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				got, err := f.Get(t.Context(), ref)
+				if err != nil || got.Status != StatusDelivered || got.Reason != "" || !got.ResendAt.Equal(c.ResendAt) {
+					t.Errorf("%s arrived, the other %q: %+v, %v", arrived, other, got, err)
+				}
+				// Another message that a person asks for has its own fate.
+				age(t, d, (61 * time.Second).Microseconds())
+				f.mend()
+				providers[0].set(nil)
+				f.send(t, r)
+				if got, err = f.Get(t.Context(), ref); err != nil || got.Status != StatusSent {
+					t.Errorf("%s arrived, the other %q, asked again: %+v, %v", arrived, other, got, err)
+				}
+			}
+		}
+	})
+}

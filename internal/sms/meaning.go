@@ -56,7 +56,7 @@ func OwnCodes() []VendorCode {
 		{"panic", Ambiguous, "an error in this program: please report it"},
 		{"other", Failover, "a code that is not kept, since it might repeat a number; see the provider's own console"},
 		{"closing", Failover, "the server was stopping, or no time was left to ask another provider"},
-		{"international", Failover, "no template for numbers outside mainland China is configured for this provider"},
+		{"international", Failover, "no template for numbers outside mainland China is configured for this provider, or it could take this one for a number inside"},
 		{"no_template", Failover, "no template for this purpose is configured for this provider"},
 		{"number", BadNumber, "the number cannot be written in the provider's form"},
 		{"code", Misconfigured, "the code has a form that the provider does not take"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/db"
@@ -87,7 +88,8 @@ func usedFor(challenge string, sends []sent) []string {
 // reserveSecond takes one more message with the same code out of the budget of
 // the number, after an outcome that nobody knows: a row of its own, since the
 // person may get both. The cooldown is for people and does not apply. It is
-// false if the number has no room, or the code is of no use any more.
+// false if the number has no room, the code is of no use any more, or the carrier
+// says that the first message arrived.
 func (s *Service) reserveSecond(ctx context.Context, r reservation, provider string) (second reservation, ok bool, err error) {
 	second = r
 	second.message.ID = db.NewID()
@@ -100,7 +102,8 @@ func (s *Service) reserveSecond(ctx context.Context, r reservation, provider str
 		}
 		now := clock()
 		sends, err := s.countSends(ctx, r.draft.lookup, now)
-		if err != nil || limits.refuseSend(sends, now, r.draft.known) != nil {
+		arrived := slices.ContainsFunc(sends, func(m sent) bool { return m.id == r.message.ID && m.delivered })
+		if err != nil || arrived || limits.refuseSend(sends, now, r.draft.known) != nil {
 			return err
 		}
 		live, err := s.db.Exec(ctx, `

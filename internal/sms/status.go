@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sony/gobreaker/v2"
+
 	"github.com/dialtone-id/dialtone/internal/db"
 )
 
@@ -66,13 +68,15 @@ func ReadStatus(ctx context.Context, d *db.DB, since time.Time, stopAt int) (Sta
 	if err != nil {
 		return Status{}, fmt.Errorf("count messages of the day: %w", err)
 	}
-	if err := s.readProviders(ctx, d); err != nil {
+	if err := s.readProviders(ctx, d, now); err != nil {
 		return Status{}, err
 	}
 	return s, s.readSends(ctx, d, now)
 }
 
-func (s *Status) readProviders(ctx context.Context, d *db.DB) error {
+// readProviders says half-open of a provider whose pause is over: the next message
+// tries it, and a server that was started again since asks it like any other.
+func (s *Status) readProviders(ctx context.Context, d *db.DB, now time.Time) error {
 	rows, err := d.Query(ctx, `SELECT name, state, reason, until_at, changed_at FROM sms_providers ORDER BY name`)
 	if err != nil {
 		return fmt.Errorf("read states of providers: %w", err)
@@ -86,6 +90,9 @@ func (s *Status) readProviders(ctx context.Context, d *db.DB) error {
 		}
 		if until > 0 {
 			p.Until = db.Time(until)
+		}
+		if p.State == gobreaker.StateOpen.String() && !p.Until.After(now) {
+			p.State = gobreaker.StateHalfOpen.String()
 		}
 		p.ChangedAt = db.Time(changed)
 		s.Providers = append(s.Providers, p)

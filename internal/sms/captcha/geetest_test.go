@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/ephemeral"
@@ -344,5 +346,48 @@ func TestConfigurationOfTheCheck(t *testing.T) {
 		if err != nil || !k.Enabled() || len(k.Origins()) != origins {
 			t.Errorf("%s: %v, %v", kind, k, err)
 		}
+	}
+}
+
+// believing is a vendor that says yes as often as it is asked.
+type believing struct{ geetestV4 }
+
+func (*believing) validate(context.Context, url.Values, string) (bool, error) { return true, nil }
+
+// A lot of version 4 is bound to no puzzle, so it must not come back with a later
+// one, for another number, after the puzzle that it was first used for is gone.
+func TestALotIsNoAnswerToALaterPuzzle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, Config{Type: "geetest_v4", ID: geetestID, Key: geetestKey})
+		f.vendor = &believing{geetestV4{id: geetestID, sign: func(string) string { return "" }}}
+		lot := map[string]string{"lot_number": strings.Repeat("0a", 16), "captcha_output": "x", "pass_token": "y", "gen_time": "1795000000"}
+		with := func(p Puzzle) Answer {
+			lot["state"] = widgetOf(t, p)["state"].(string)
+			return sent(t, lot)
+		}
+		old := f.puzzle(t, someone(), 1)
+		time.Sleep(vendorLife - time.Second)
+		f.wants(t, someone(), with(old), "geetest_v4", "passed")
+		other := someone()
+		other.Number = []byte("another number")
+		for range 12 {
+			time.Sleep(vendorLife)
+			f.wants(t, other, with(f.puzzle(t, other, 1)), "geetest_v4", "replayed")
+		}
+	})
+}
+
+// Whoever has one puzzle has the vendor asked, and a row made, once.
+func TestAPuzzleAsksTheVendorOnce(t *testing.T) {
+	g := newGeetestFake(t)
+	f := onGeetest(t, "geetest_v4", g)
+	p := f.puzzle(t, someone(), 1)
+	forged := g.solve(t, p)
+	forged["pass_token"] = "x"
+	f.wants(t, someone(), sent(t, forged), "geetest_v4", "failed")
+	calls := g.called()
+	f.wants(t, someone(), sent(t, g.solve(t, p)), "geetest_v4", "replayed")
+	if g.called() != calls {
+		t.Error("the vendor was asked again for a used puzzle")
 	}
 }

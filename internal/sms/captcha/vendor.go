@@ -31,6 +31,7 @@ const (
 	vendorLife  = 5 * time.Minute  // a person slides, chooses, fails and slides again
 	vendorTime  = 5 * time.Second  // of one call
 	vendorRest  = 60 * time.Second // how long a vendor that failed is left alone
+	lotLife     = 24 * time.Hour   // how long a proof is remembered; no vendor's is good for as long
 	maxReply    = 64 << 10
 	maxProof    = 8 << 10 // of a widget; the largest known have 2 KiB
 )
@@ -55,8 +56,10 @@ func (c *Checker) vendorPuzzle(ctx context.Context, b Binding) (json.RawMessage,
 	return data, true
 }
 
-// judgeVendor checks a widget's proof, uses it up, and asks the vendor. It is
-// marked before: so nobody has us ask a hundred times about the same one.
+// judgeVendor checks a widget's proof, uses the puzzle up, and asks the vendor.
+// The puzzle is marked before: so nobody has us ask a hundred times for one. The
+// proof is marked once it is found good, for longer than any puzzle lives: where
+// the vendor makes it for no puzzle in particular it goes with a later one too.
 func (c *Checker) judgeVendor(ctx context.Context, b Binding, proof string) (result, error) {
 	var held struct {
 		State string `json:"state"`
@@ -72,7 +75,7 @@ func (c *Checker) judgeVendor(ctx context.Context, b Binding, proof string) (res
 	if !ok {
 		return failed, nil
 	}
-	if r, err := c.use(ctx, c.kind, lot, t.expires); r != passed {
+	if r, err := c.use(ctx, c.kind, t.name, t.expires); r != passed {
 		return r, err
 	}
 	human, err := c.vendor.validate(ctx, form, c.userOf(b))
@@ -84,7 +87,7 @@ func (c *Checker) judgeVendor(ctx context.Context, b Binding, proof string) (res
 	case !human:
 		return failed, nil
 	}
-	return passed, nil
+	return c.use(ctx, c.kind, lot, time.Now().Add(lotLife))
 }
 
 // userOf is what the vendor knows a person by: the same in both calls for one
