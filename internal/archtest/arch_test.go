@@ -48,6 +48,9 @@ var owners = map[string]string{
 	"github.com/caarlos0/env/":             "internal/config",
 	"github.com/prometheus/client_golang/": "internal/server",
 	"github.com/nicksnyder/go-i18n/":       "web",
+	"github.com/pquerna/":                  "internal/user",
+	"github.com/skip2/":                    "internal/user/qr",
+	"golang.org/x/image/":                  "internal/user/picture",
 	"github.com/aliyun/":                   "internal/sms",
 	"github.com/tencentcloud/":             "internal/sms",
 }
