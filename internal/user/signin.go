@@ -26,8 +26,25 @@ type Attempt struct {
 	Locale           string
 	Address          netip.Addr
 	UserAgent        string
-	Browser          bool   // make a browser session
-	Replaces         string // session that this browser had until now, "" if none: see openSession
+	Browser          bool     // make a browser session
+	Replaces         string   // session that this browser had until now, "" if none: see openSession
+	AMR              []string // RFC 8176; nil is that of SMS. The sign-ins of this package set it and ACR
+	ACR              string
+	KnownDevice      func(sms.Number) bool // whether the browser is one where this number signed in before; nil: none is
+}
+
+func (a Attempt) amr() []string {
+	if len(a.AMR) == 0 {
+		return []string{"sms", "otp"}
+	}
+	return a.AMR
+}
+
+func (a Attempt) acr() string {
+	if a.ACR == "" {
+		return "1"
+	}
+	return a.ACR
 }
 
 // SignedIn is the outcome.
@@ -72,24 +89,32 @@ func (s *Service) signIn(ctx context.Context, p sms.Proof, a Attempt) (in Signed
 		if in, err = s.findOrRegister(ctx, p.Number, now); err != nil {
 			return err
 		}
-		if in.User.Status != Active {
-			return s.recordSignIn(ctx, "login.refused", in, a)
-		}
-		if err := s.keepAgreement(ctx, in.User.ID, a, now); err != nil {
-			return err
-		}
-		if a.Browser {
-			if in.Session, in.Secret, err = s.openSession(ctx, in.User.ID, a, in.AuthTime); err != nil {
-				return err
-			}
-		}
-		event := "login.succeeded"
-		if in.Created {
-			event = "user.created"
-		}
-		return s.recordSignIn(ctx, event, in, a)
+		in, err = s.admit(ctx, in, a)
+		return err
 	})
 	return in, err
+}
+
+// admit ends the transaction of every sign-in: agreement, session and record, or
+// the record alone that a disabled account was refused.
+func (s *Service) admit(ctx context.Context, in SignedIn, a Attempt) (SignedIn, error) {
+	if in.User.Status != Active {
+		return in, s.recordSignIn(ctx, "login.refused", in, a)
+	}
+	err := s.keepAgreement(ctx, in.User.ID, a, time.Now())
+	if err != nil {
+		return in, err
+	}
+	if a.Browser {
+		if in.Session, in.Secret, err = s.openSession(ctx, in.User.ID, a, in.AuthTime); err != nil {
+			return in, err
+		}
+	}
+	event := "login.succeeded"
+	if in.Created {
+		event = "user.created"
+	}
+	return in, s.recordSignIn(ctx, event, in, a)
 }
 
 // findOrRegister returns the account of a proven number and the time of the sign-in.
@@ -154,7 +179,7 @@ func (s *Service) insert(ctx context.Context, u User, lookup []byte) (bool, erro
 	n, err := s.db.Exec(ctx, `
 		INSERT INTO identifiers (kind, lookup, user_id, sealed, verified_at) VALUES ('phone', $1, $2, $3, $4)
 		ON CONFLICT (kind, lookup) DO NOTHING`,
-		lookup, u.ID, s.seal(u.Phone, u.ID), verifiedMicros(u))
+		lookup, u.ID, s.seal(u.Phone.E164(), u.ID), verifiedMicros(u))
 	if err != nil {
 		return false, fmt.Errorf("insert identifier: %w", err)
 	}
@@ -179,7 +204,7 @@ func (s *Service) keepAgreement(ctx context.Context, userID string, a Attempt, n
 }
 
 func (s *Service) recordSignIn(ctx context.Context, event string, in SignedIn, a Attempt) error {
-	detail := map[string]string{"method": "sms"}
+	detail := map[string]string{"method": a.amr()[0]}
 	if in.Session.ID != "" {
 		detail["session"] = in.Session.ID
 	}
