@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/db/dbtest"
+	"github.com/dialtone-id/dialtone/internal/user"
 )
 
 // An import is killed with SIGKILL again and again, and started again, until it is
@@ -53,7 +54,7 @@ func TestAKilledImportGoesOn(t *testing.T) {
 			}
 			cancel() // SIGKILL
 			<-killed
-			if after := count(`SELECT count(*) FROM users`); after == before || after%200 != 0 {
+			if after := count(`SELECT count(*) FROM users`); after == before || after%user.ImportBatch != 0 {
 				t.Fatalf("killed at %d after %d", after, before)
 			}
 		}

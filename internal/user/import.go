@@ -33,8 +33,8 @@ type Outcome struct {
 }
 
 // ImportBatch is how many rows Import had better be given at once: SQLite's one
-// writer is held for some 20 ms.
-const ImportBatch = 200
+// writer is held for a tenth of a second.
+const ImportBatch = 500
 
 // Import makes accounts of rows in one transaction: all of them are durable when
 // it returns, or none is. A number that has an account is left alone, so the same
