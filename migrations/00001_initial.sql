@@ -26,7 +26,7 @@ CREATE INDEX users_created ON users (created_at, id);
 
 -- What a person is found by. Only live identifiers are here, so the key is unique.
 CREATE TABLE identifiers (
-    kind        TEXT NOT NULL CHECK (kind IN ('phone')),
+    kind        TEXT NOT NULL CHECK (kind IN ('phone', 'username', 'email')),
     lookup      BYTEA NOT NULL,         -- HMAC-SHA-256 of the canonical value
     user_id     TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     sealed      BYTEA NOT NULL,         -- AES-256-GCM of the canonical value
@@ -34,6 +34,47 @@ CREATE TABLE identifiers (
     PRIMARY KEY (kind, lookup)
 );
 CREATE UNIQUE INDEX identifiers_user ON identifiers (user_id, kind);
+
+-- A password is optional. It is replaced where it still is what it was when it was
+-- verified, so a sign-in is before or after a change, never beside it.
+CREATE TABLE passwords (
+    user_id    TEXT PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    hash       TEXT NOT NULL,           -- argon2id, or an imported one until its first use
+    changed_at BIGINT NOT NULL,
+    used_at    BIGINT NOT NULL          -- 0: never
+);
+
+-- Wrong passwords and second factors, counted before they are compared. What is
+-- counted is an account's factor, or an identifier as it was typed, be it anybody's
+-- or nobody's; a right one deletes the row.
+CREATE TABLE credential_failures (
+    lookup    BYTEA PRIMARY KEY,        -- HMAC-SHA-256 of what is counted
+    user_id   TEXT REFERENCES users (id) ON DELETE CASCADE, -- NULL if it is nobody's
+    failures  BIGINT NOT NULL,          -- until 15 minutes pass without one
+    last_at   BIGINT NOT NULL,
+    next_at   BIGINT NOT NULL           -- nothing is compared before; 0: now
+);
+CREATE INDEX credential_failures_user ON credential_failures (user_id);
+CREATE INDEX credential_failures_idle ON credential_failures (last_at);
+
+-- An authenticator app, RFC 6238. pending is a secret that no code has shown yet to
+-- have arrived; the active one goes on meanwhile.
+CREATE TABLE totp (
+    user_id      TEXT PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    sealed       BYTEA,
+    pending      BYTEA,
+    confirmed_at BIGINT NOT NULL,       -- of sealed; 0 before
+    last_step    BIGINT NOT NULL        -- the newest time step that a code was taken of
+);
+
+-- Recovery codes. Their keyed hashes stay after use, so that a person sees when.
+CREATE TABLE recovery_codes (
+    user_id    TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    lookup     BYTEA NOT NULL,          -- HMAC-SHA-256 of user and code
+    created_at BIGINT NOT NULL,
+    used_at    BIGINT,
+    PRIMARY KEY (user_id, lookup)
+);
 
 -- Which version of the terms a person agreed to, when and for which client.
 CREATE TABLE agreements (

@@ -20,7 +20,7 @@ func (a *app) user() *cobra.Command {
 		a.userVerb("disable", "Refuse an account everywhere, from the next request on", (*user.Service).Disable),
 		a.userVerb("enable", "Let a disabled account in again", (*user.Service).Enable),
 		a.userVerb("delete", "Delete an account; its number is free again", (*user.Service).Delete),
-		a.userSetPhone(), a.userExport())
+		a.userSetPhone(), a.userImport(), a.userExport())
 }
 
 // withUser runs a verb on the account that an argument names: a sub, or a number

@@ -89,6 +89,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Server, err error)
 	if s.short, s.closeHome, err = openEphemeral(ctx, c, s.core.DB, o.Log); err != nil {
 		return nil, fmt.Errorf("open short-lived state: %w", err)
 	}
+	s.core.Users = s.core.Users.With(user.Limits(s.short))
 	s.metrics = newMetrics(o.Version)
 	s.metrics.watch(s.core.DB, s.core.Ring, s.degraded)
 	s.core.Audit.Observe(s.metrics.recorded)

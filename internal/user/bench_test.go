@@ -93,7 +93,7 @@ func BenchmarkFlow(b *testing.B) {
 func BenchmarkFromRow(b *testing.B) {
 	h := newHouse(b, dbtest.Open(b))
 	u := h.signIn(fixture(0)).User
-	sealed := h.users.seal(u.Phone, u.ID)
+	sealed := h.users.seal(u.Phone.E164(), u.ID)
 	for name, claims := range map[string]string{"no claims": "{}", "claims": `{"name":"Zhang San","locale":"zh-CN","email":"z@example.com"}`} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -1,5 +1,6 @@
-// Package user keeps people: their accounts, the numbers they are found by, the
-// terms they agreed to, their browser sessions, and the pages they sign in with.
+// Package user keeps people: their accounts, the numbers, user names and e-mail
+// addresses they are found by, the terms they agreed to, their passwords and second
+// factors, their browser sessions, and the pages they sign in with.
 //
 // An account is a random id (the OpenID subject) with one phone number. The
 // number is sealed in its row and found through a keyed index; a number without
@@ -18,6 +19,10 @@
 // session (id and secret; the table keeps only the secret's hash), the device (an
 // id, and which numbers signed in here before; it buys a share of the SMS budget
 // and lets limits count browsers, nothing else) and that a passkey was offered here lately.
+//
+// A password, an authenticator app and recovery codes are options of an account.
+// A wrong one is counted and committed before it is compared, and after ten the
+// next one waits (see charge); no number of them stops the sign-in by SMS.
 //
 // Whatever a person or a client may learn is a *fault.Error; db.ErrNotFound is
 // the answer of look-ups. Whether a number has an account shows nowhere before

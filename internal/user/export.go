@@ -56,8 +56,9 @@ type Agreement struct {
 }
 
 // Export returns what this package keeps about one person as a JSON object: the
-// account under the standard claim names, agreements, sessions and the names of passkeys. Exporting is
-// recorded.
+// account under the standard claim names, what it is found by, which credentials
+// there are (never what they are), agreements, sessions and the names of passkeys.
+// Exporting is recorded.
 func (s *Service) Export(ctx context.Context, id string) ([]byte, error) {
 	u, err := s.find(ctx, id)
 	if err != nil {
@@ -75,7 +76,17 @@ func (s *Service) Export(ctx context.Context, id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	identifiers, err := s.Identifiers(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	credentials, err := s.credentials(ctx, id)
+	if err != nil {
+		return nil, err
+	}
 	document := u.Document()
+	document["identifiers"] = identifiers
+	document["credentials"] = credentials
 	document["agreements"] = agreements
 	document["sessions"] = sessions
 	document["passkeys"] = passkeys
@@ -104,4 +115,28 @@ func (s *Service) agreements(ctx context.Context, id string) ([]Agreement, error
 		out = append(out, a)
 	}
 	return out, rows.Err()
+}
+
+// credentials are when the account's were set and how many recovery codes are left.
+func (s *Service) credentials(ctx context.Context, id string) (map[string]any, error) {
+	out := map[string]any{}
+	has, at, err := s.HasPassword(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if has {
+		out["password"] = map[string]time.Time{"changed_at": at}
+	}
+	if has, at, err = s.HasTOTP(ctx, id); err != nil {
+		return nil, err
+	}
+	if has {
+		out["totp"] = map[string]time.Time{"confirmed_at": at}
+	}
+	left, err := s.RecoveryCodesLeft(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	out["recovery_codes"] = map[string]int{"unused": left}
+	return out, nil
 }

@@ -77,7 +77,8 @@ func newHouse(t testing.TB, d *db.DB) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.users, h.flows = New(d, vault, trail), NewFlows(vault, true)
+	h.users = New(d, vault, trail, Limits(short), Regions([]string{"CN", "US"}), RefusalTime(0))
+	h.flows = NewFlows(vault, true)
 	if err := h.users.EnablePasskeys(issuer, "Dialtone", short); err != nil {
 		t.Fatal(err)
 	}

@@ -105,26 +105,33 @@ func (s *Service) Update(ctx context.Context, id string, patch map[string]any) (
 	err := s.db.Tx(ctx, func(ctx context.Context) error {
 		// Changing the row first makes a second Update wait, so that none is
 		// lost between the reading and the writing.
-		if err := s.touch(ctx, id, "user.updated"); err != nil {
+		if err := s.touch(ctx, id, "user.updated", operator); err != nil {
 			return err
 		}
 		var err error
-		if u, err = s.find(ctx, id); err != nil {
-			return err
-		}
-		if u.Claims, err = apply(u.Claims, patch); err != nil {
-			return err
-		}
-		text, err := encodeClaims(u.Claims)
-		if err != nil {
-			return err
-		}
-		if _, err := s.db.Exec(ctx, `UPDATE users SET claims = $1 WHERE id = $2`, text, id); err != nil {
-			return fmt.Errorf("update user: %w", err)
-		}
-		return nil
+		u, err = s.patch(ctx, id, patch)
+		return err
 	})
 	return u, err
+}
+
+// patch changes claims of an account whose row the transaction holds.
+func (s *Service) patch(ctx context.Context, id string, patch map[string]any) (User, error) {
+	u, err := s.find(ctx, id)
+	if err != nil {
+		return User{}, err
+	}
+	if u.Claims, err = apply(u.Claims, patch); err != nil {
+		return User{}, err
+	}
+	text, err := encodeClaims(u.Claims)
+	if err != nil {
+		return User{}, err
+	}
+	if _, err := s.db.Exec(ctx, `UPDATE users SET claims = $1 WHERE id = $2`, text, id); err != nil {
+		return User{}, fmt.Errorf("update user: %w", err)
+	}
+	return u, nil
 }
 
 // Disable refuses the account everything and ends its sessions and grants for good.
@@ -140,7 +147,7 @@ func (s *Service) Disable(ctx context.Context, id string) error {
 // Enable lets a disabled account sign in again; its sessions and grants stay ended.
 func (s *Service) Enable(ctx context.Context, id string) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
-		if err := s.touch(ctx, id, "user.enabled"); err != nil {
+		if err := s.touch(ctx, id, "user.enabled", operator); err != nil {
 			return err
 		}
 		return s.setStatus(ctx, id, Active)
@@ -170,7 +177,7 @@ func (s *Service) SetPhone(ctx context.Context, id string, n sms.Number) error {
 		}
 		if _, err := s.db.Exec(ctx, `
 			INSERT INTO identifiers (kind, lookup, user_id, sealed, verified_at) VALUES ('phone', $1, $2, $3, 0)`,
-			n.Index(s.vault), id, s.seal(n, id)); err != nil {
+			n.Index(s.vault), id, s.seal(n.E164(), id)); err != nil {
 			return fmt.Errorf("set number: %w", err)
 		}
 		return nil
@@ -202,7 +209,7 @@ func (s *Service) RevokeSession(ctx context.Context, id string) error {
 }
 
 // touch stamps updated_at and records the event; db.ErrNotFound without a row.
-func (s *Service) touch(ctx context.Context, id, event string) error {
+func (s *Service) touch(ctx context.Context, id, event, actor string) error {
 	n, err := s.db.Exec(ctx, `UPDATE users SET updated_at = $1 WHERE id = $2`, db.Micros(time.Now()), id)
 	if err != nil {
 		return fmt.Errorf("change user: %w", err)
@@ -210,7 +217,7 @@ func (s *Service) touch(ctx context.Context, id, event string) error {
 	if n == 0 {
 		return fmt.Errorf("change user: %w", db.ErrNotFound)
 	}
-	return s.record(ctx, event, operator, id, nil)
+	return s.record(ctx, event, actor, id, nil)
 }
 
 // signOut is touch, and ends whatever stands on a sign-in until now. The stamp in
@@ -218,7 +225,14 @@ func (s *Service) touch(ctx context.Context, id, event string) error {
 // with the time of their sign-in. It only ever grows, whatever the clocks say; a
 // sign-in that comes later is stamped later, see authTime.
 func (s *Service) signOut(ctx context.Context, id, event string) error {
-	if err := s.touch(ctx, id, event); err != nil {
+	return s.signOutBut(ctx, id, event, By{Actor: operator})
+}
+
+// signOutBut is signOut with one session that stays: it goes on as one of now, since
+// whoever may change a credential has just proved who they are. What clients were
+// granted in it before ends like everything else.
+func (s *Service) signOutBut(ctx context.Context, id, event string, by By) error {
+	if err := s.touch(ctx, id, event, by.Actor); err != nil {
 		return err
 	}
 	if _, err := s.db.Exec(ctx, `
@@ -226,8 +240,15 @@ func (s *Service) signOut(ctx context.Context, id, event string) error {
 		db.Micros(time.Now()), id); err != nil {
 		return fmt.Errorf("end grants: %w", err)
 	}
-	_, err := s.EndSessions(ctx, id, operator)
-	return err
+	if _, err := s.endSessionsBut(ctx, by.Session, id, by.Actor); err != nil || by.Session == "" {
+		return err
+	}
+	if _, err := s.db.Exec(ctx, `
+		UPDATE sessions SET auth_time = (SELECT grants_after + 1 FROM users WHERE id = $1)
+		WHERE id = $2 AND user_id = $1 AND ended_at IS NULL`, id, by.Session); err != nil {
+		return fmt.Errorf("keep a session: %w", err)
+	}
+	return nil
 }
 
 func (s *Service) find(ctx context.Context, id string) (User, error) {

@@ -309,7 +309,7 @@ func TestFromRowOpensOnlyItsOwnersNumber(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		h := newHouse(t, d)
 		in := h.signIn(fixture(0))
-		sealed := h.users.seal(in.User.Phone, in.User.ID)
+		sealed := h.users.seal(in.User.Phone.E164(), in.User.ID)
 		u, err := h.users.FromRow(in.User.ID, `{"name":"A"}`, sealed, 5, in.User.UpdatedAt)
 		if err != nil || u.Phone != in.User.Phone || u.PhoneVerifiedAt != db.Time(5) || u.Claims["name"] != "A" {
 			t.Errorf("own row: %+v, %v", u, err)

@@ -28,11 +28,25 @@ func TestResealLetsTheOldMasterGo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := with(before).Create(ctx, n, nil); err != nil {
+		made, err := with(before).Create(ctx, n, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := with(before).SetUsername(ctx, made.ID, "anna", operatorBy); err != nil {
+			t.Fatal(err)
+		}
+		app, err := with(before).EnrolTOTP(ctx, made.ID, "id.example", "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := with(before).ConfirmTOTP(ctx, made.ID, codeOf(t, app, -1), operatorBy); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := with(before).EnrolTOTP(ctx, made.ID, "id.example", "x"); err != nil {
 			t.Fatal(err)
 		}
 		both := with(after, before)
-		for _, want := range []int64{1, 0} {
+		for _, want := range []int64{4, 0} { // number, name, app and the app that waits
 			if got, err := both.Reseal(ctx); err != nil || got != want {
 				t.Fatalf("resealed %d, %v; want %d", got, err, want)
 			}
@@ -40,6 +54,9 @@ func TestResealLetsTheOldMasterGo(t *testing.T) {
 		u, err := with(after).FindByNumber(ctx, n)
 		if err != nil || u.Phone != n {
 			t.Fatalf("without the old master: %v", err)
+		}
+		if err := with(after).CheckTOTP(ctx, u.ID, codeOf(t, app, 0)); err != nil {
+			t.Errorf("the app without the old master: %v", err)
 		}
 	})
 }

@@ -195,11 +195,15 @@ func (s *Service) endSession(ctx context.Context, id, actor string) (ended bool,
 
 // EndSessions ends every session of a user and returns how many there were.
 func (s *Service) EndSessions(ctx context.Context, userID, actor string) (int64, error) {
+	return s.endSessionsBut(ctx, "", userID, actor)
+}
+
+func (s *Service) endSessionsBut(ctx context.Context, keep, userID, actor string) (int64, error) {
 	var n int64
 	err := s.db.Tx(ctx, func(ctx context.Context) error {
 		var err error
-		n, err = s.db.Exec(ctx, `UPDATE sessions SET ended_at = $1 WHERE user_id = $2 AND ended_at IS NULL`,
-			db.Micros(time.Now()), userID)
+		n, err = s.db.Exec(ctx, `UPDATE sessions SET ended_at = $1 WHERE user_id = $2 AND ended_at IS NULL AND id <> $3`,
+			db.Micros(time.Now()), userID, keep)
 		if err != nil {
 			return fmt.Errorf("end sessions: %w", err)
 		}
@@ -220,23 +224,24 @@ func (s *Service) setCookie(w http.ResponseWriter, in SignedIn) {
 // ClearCookie makes the browser forget its session; ending it is EndSession's.
 func (s *Service) ClearCookie(w http.ResponseWriter) { s.cookies.clear(w, sessionCookie) }
 
-// Purge deletes sessions that expired more than a day before now, in batches,
-// and returns how many. Ended ones stay until then: grants look at them.
+// Purge deletes sessions that expired more than a day before now and failures that
+// are older than that, in batches, and returns how many. Ended sessions stay until
+// then: grants look at them.
 func (s *Service) Purge(ctx context.Context, now time.Time) (int64, error) {
 	const batch = 500
 	var total int64
-	for {
-		n, err := s.db.Exec(ctx, `
-			DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`,
-			db.Micros(now.Add(-24*time.Hour)), batch)
-		if err != nil {
-			return total, fmt.Errorf("purge sessions: %w", err)
-		}
-		total += n
-		if n < batch {
-			return total, nil
+	for _, query := range []string{
+		`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`,
+		`DELETE FROM credential_failures WHERE lookup IN (SELECT lookup FROM credential_failures WHERE last_at < $1 ORDER BY last_at LIMIT $2)`,
+	} {
+		for n := int64(batch); n == batch; total += n {
+			var err error
+			if n, err = s.db.Exec(ctx, query, db.Micros(now.Add(-24*time.Hour)), batch); err != nil {
+				return total, fmt.Errorf("purge sessions: %w", err)
+			}
 		}
 	}
+	return total, nil
 }
 
 // record writes one audit line; it joins the transaction in ctx.

@@ -26,11 +26,11 @@ type Attempt struct {
 	Locale           string
 	Address          netip.Addr
 	UserAgent        string
-	Browser          bool   // make a browser session
-	Replaces         string // session that this browser had until now, "" if none: see openSession
-
-	AMR []string // how it is proven (RFC 8176); nil means by SMS
-	ACR string   // "" means that of SMS
+	Browser          bool     // make a browser session
+	Replaces         string   // session that this browser had until now, "" if none: see openSession
+	AMR              []string // how it is proven (RFC 8176), nil means by SMS; the sign-ins of this package set it and ACR
+	ACR              string
+	KnownDevice      func(sms.Number) bool // whether the browser is one where this number signed in before; nil: none is
 }
 
 // methods are how the person proves who they are.
@@ -86,25 +86,33 @@ func (s *Service) signIn(ctx context.Context, p sms.Proof, a Attempt) (in Signed
 		if in, err = s.findOrRegister(ctx, p.Number, now); err != nil {
 			return err
 		}
-		in.AMR, in.ACR = a.methods()
-		if in.User.Status != Active {
-			return s.recordSignIn(ctx, "login.refused", in, a)
-		}
-		if err := s.keepAgreement(ctx, in.User.ID, a, now); err != nil {
-			return err
-		}
-		if a.Browser {
-			if in.Session, in.Secret, err = s.openSession(ctx, in.User.ID, a, in.AuthTime); err != nil {
-				return err
-			}
-		}
-		event := "login.succeeded"
-		if in.Created {
-			event = "user.created"
-		}
-		return s.recordSignIn(ctx, event, in, a)
+		in, err = s.admit(ctx, in, a)
+		return err
 	})
 	return in, err
+}
+
+// admit ends the transaction of every sign-in: agreement, session and record, or
+// the record alone that a disabled account was refused.
+func (s *Service) admit(ctx context.Context, in SignedIn, a Attempt) (SignedIn, error) {
+	in.AMR, in.ACR = a.methods()
+	if in.User.Status != Active {
+		return in, s.recordSignIn(ctx, "login.refused", in, a)
+	}
+	err := s.keepAgreement(ctx, in.User.ID, a, time.Now())
+	if err != nil {
+		return in, err
+	}
+	if a.Browser {
+		if in.Session, in.Secret, err = s.openSession(ctx, in.User.ID, a, in.AuthTime); err != nil {
+			return in, err
+		}
+	}
+	event := "login.succeeded"
+	if in.Created {
+		event = "user.created"
+	}
+	return in, s.recordSignIn(ctx, event, in, a)
 }
 
 // findOrRegister returns the account of a proven number and the time of the sign-in.
@@ -169,7 +177,7 @@ func (s *Service) insert(ctx context.Context, u User, lookup []byte) (bool, erro
 	n, err := s.db.Exec(ctx, `
 		INSERT INTO identifiers (kind, lookup, user_id, sealed, verified_at) VALUES ('phone', $1, $2, $3, $4)
 		ON CONFLICT (kind, lookup) DO NOTHING`,
-		lookup, u.ID, s.seal(u.Phone, u.ID), verifiedMicros(u))
+		lookup, u.ID, s.seal(u.Phone.E164(), u.ID), verifiedMicros(u))
 	if err != nil {
 		return false, fmt.Errorf("insert identifier: %w", err)
 	}

@@ -9,8 +9,10 @@ import (
 
 	"github.com/dialtone-id/dialtone/internal/audit"
 	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/ephemeral"
 	"github.com/dialtone-id/dialtone/internal/signing"
 	"github.com/dialtone-id/dialtone/internal/sms"
+	"github.com/dialtone-id/dialtone/internal/user/password"
 )
 
 // Statuses of an account.
@@ -41,7 +43,11 @@ type Service struct {
 
 	sessionIdle, sessionLife time.Duration
 
-	passkeys relyingParty
+	passkeys    relyingParty
+	passwords   *password.Hasher
+	limits      ephemeral.Store // nil: nobody signs in by password
+	regions     []string
+	refusalTime time.Duration
 }
 
 // Option changes what New builds.
@@ -58,9 +64,38 @@ func Lifetimes(idle, absolute time.Duration) Option {
 	return func(s *Service) { s.sessionIdle, s.sessionLife = idle, absolute }
 }
 
+// Limits counts tries of addresses in store. Without it nobody can sign in by password.
+func Limits(store ephemeral.Store) Option {
+	return func(s *Service) { s.limits = store }
+}
+
+// Regions are those whose numbers may be typed without a country code, the first
+// first (ISO 3166); without any a number begins with a plus sign.
+func Regions(regions []string) Option {
+	return func(s *Service) { s.regions = regions }
+}
+
+// RefusalTime is how long a refused sign-in by password takes at least, whatever
+// was wrong; 400 ms unless it is set, which is more than an imported hash takes.
+func RefusalTime(d time.Duration) Option {
+	return func(s *Service) { s.refusalTime = d }
+}
+
+// With is the same service with further options.
+func (s *Service) With(options ...Option) *Service {
+	c := *s
+	for _, o := range options {
+		o(&c)
+	}
+	return &c
+}
+
 // New makes the service. Its cookies are for https unless an option says else.
 func New(d *db.DB, v *signing.Vault, a *audit.Log, options ...Option) *Service {
-	s := &Service{db: d, vault: v, audit: a, sessionIdle: sessionIdle, sessionLife: sessionLife}
+	s := &Service{
+		db: d, vault: v, audit: a, sessionIdle: sessionIdle, sessionLife: sessionLife,
+		passwords: password.NewHasher(0), refusalTime: 400 * time.Millisecond,
+	}
 	for _, o := range options {
 		o(s)
 	}
@@ -73,12 +108,15 @@ const (
 	labelFlow       = "flow"
 	labelDevice     = "device"
 	labelPasskey    = "passkey"
+	labelFailures   = "failures"
+	labelTOTP       = "totp"
+	labelRecovery   = "recovery"
 )
 
-// seal encrypts a number for its row. The owner's id is authenticated with it:
+// seal encrypts an identifier for its row. The owner's id is authenticated with it:
 // a row copied to another account does not open.
-func (s *Service) seal(n sms.Number, userID string) []byte {
-	return s.vault.Seal(labelIdentifier, []byte(n.E164()), []byte(userID))
+func (s *Service) seal(value, userID string) []byte {
+	return s.vault.Seal(labelIdentifier, []byte(value), []byte(userID))
 }
 
 // index is what a number is found by.

@@ -1,0 +1,184 @@
+package user
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/dialtone-id/dialtone/internal/audit"
+	"github.com/dialtone-id/dialtone/internal/db"
+)
+
+// SignInByPassword signs in whoever has this number, user name or e-mail address,
+// by password (amr "pwd"). It never registers anybody.
+//
+// Tries are counted and committed before anything is compared: of the address (50
+// wrong ones in 15 minutes), of the identifier as it was typed, be it anybody's or
+// not, and of the account, so that three identifiers are no three budgets. The
+// first two answer ErrTooManyTries; the last one answers as a wrong password does,
+// or it would tell which identifiers are one person's. Recognised devices have
+// counts of their own.
+//
+// Faults: ErrCredentials for whatever is not right, after the same time;
+// ErrTooManyTries; ErrDisabled for the right password of a disabled account;
+// fault.Unavailable.
+func (s *Service) SignInByPassword(ctx context.Context, typedName, typed string, a Attempt) (SignedIn, error) {
+	start := time.Now()
+	a.AMR, a.ACR = []string{"pwd"}, "1"
+	in, err := s.signInByPassword(ctx, s.identify(typedName), typed, a)
+	if errors.Is(err, ErrCredentials) {
+		select {
+		case <-time.After(time.Until(start.Add(s.refusalTime))):
+		case <-ctx.Done():
+		}
+	}
+	return in, err
+}
+
+func (s *Service) signInByPassword(ctx context.Context, id identifier, typed string, a Attempt) (SignedIn, error) {
+	refund, err := s.spendAddress(ctx, a.Address)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	o, err := s.owner(ctx, id)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	o.knownDevice = a.KnownDevice != nil && !o.user.Phone.IsZero() && a.KnownDevice(o.user.Phone)
+	name, factor := s.triedName(id, o), s.triedFactor(o.user.ID, factorPassword+o.pool())
+	if err := s.chargeSignIn(ctx, name, factor, &o); err != nil {
+		return SignedIn{}, err
+	}
+	for range 3 {
+		right, next, err := s.compare(ctx, o.hash, typed)
+		if err != nil {
+			return SignedIn{}, err
+		}
+		if !right {
+			s.recordRefused(ctx, o.user.ID, factorPassword, a)
+			return SignedIn{}, ErrCredentials
+		}
+		in, err := s.enter(ctx, id, o, next, a, name, factor)
+		if errors.Is(err, errChanged) {
+			// Somebody else's sign-in renewed the hash, or it is another password now.
+			if o, err = s.owner(ctx, id); err != nil {
+				return SignedIn{}, err
+			}
+			continue
+		}
+		if err != nil {
+			return SignedIn{}, err
+		}
+		refund(ctx)
+		if in.User.Status != Active {
+			return SignedIn{}, ErrDisabled
+		}
+		return in, nil
+	}
+	return SignedIn{}, ErrCredentials
+}
+
+// chargeSignIn counts the try of both. Where the account must not be tried its hash
+// is forgotten: what follows takes its time and refuses.
+func (s *Service) chargeSignIn(ctx context.Context, name, factor tried, o *owner) error {
+	var nameWait, factorWait time.Duration
+	err := s.db.Tx(ctx, func(ctx context.Context) (err error) {
+		if nameWait, err = s.charge(ctx, name); err != nil || nameWait > 0 || o.hash == "" {
+			return err
+		}
+		factorWait, err = s.charge(ctx, factor)
+		return err
+	})
+	switch {
+	case errors.Is(err, db.ErrConflict): // the account was deleted between two statements
+		o.hash = ""
+	case err != nil:
+		return err
+	case nameWait > 0:
+		return ErrTooManyTries.After(nameWait)
+	case factorWait > 0:
+		o.hash = ""
+	}
+	return nil
+}
+
+// owner is the account of an identifier; zero for nobody's.
+type owner struct {
+	user  User
+	after int64  // users.grants_after
+	hash  string // "" without a password
+
+	knownDevice bool // signs in where they did before
+}
+
+func (o owner) pool() string {
+	if o.knownDevice {
+		return "|known"
+	}
+	return ""
+}
+
+func (s *Service) owner(ctx context.Context, id identifier) (owner, error) {
+	var r row
+	var o owner
+	err := s.db.QueryRow(ctx, `
+		SELECT u.id, u.status, u.claims, u.created_at, u.updated_at, n.sealed, n.verified_at, u.grants_after, COALESCE(p.hash, '')
+		FROM identifiers i
+		JOIN users u ON u.id = i.user_id
+		LEFT JOIN identifiers n ON n.user_id = u.id AND n.kind = 'phone'
+		LEFT JOIN passwords p ON p.user_id = u.id
+		WHERE i.kind = $1 AND i.lookup = $2`, id.kind, s.lookup(id)).Scan(append(r.columns(), &o.after, &o.hash)...)
+	if isNotFound(err) {
+		return owner{}, nil
+	}
+	if err != nil {
+		return owner{}, fmt.Errorf("find who signs in: %w", err)
+	}
+	o.user, err = s.user(r)
+	return o, err
+}
+
+// errChanged means that what was verified is no longer what is stored.
+var errChanged = errors.New("the password changed meanwhile")
+
+// enter is the transaction of a right password. Whatever was read before the
+// comparison is read again under the lock on the password's row.
+func (s *Service) enter(ctx context.Context, id identifier, o owner, next string, a Attempt, name, factor tried) (in SignedIn, err error) {
+	err = s.db.Tx(ctx, func(ctx context.Context) error {
+		used, err := s.usePassword(ctx, o.user.ID, o.hash, next)
+		if err != nil {
+			return err
+		}
+		now, err := s.owner(ctx, id)
+		if err != nil {
+			return err
+		}
+		if !used || now.user.ID != o.user.ID {
+			return errChanged
+		}
+		if err := s.forgive(ctx, name, factor); err != nil {
+			return err
+		}
+		in, err = s.admit(ctx, SignedIn{User: now.user, AuthTime: authTime(time.Now(), now.after)}, a)
+		return err
+	})
+	return in, err
+}
+
+// recordRefused puts a wrong password or code on record, whether or not the request
+// waits for it; that it was refused stands without.
+func (s *Service) recordRefused(ctx context.Context, userID, method string, a Attempt) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if !a.Address.IsValid() {
+		a.Address = CallerOf(ctx).Address
+	}
+	err := s.audit.Record(ctx, audit.Event{
+		Name: "login." + method + "_refused", Actor: "system", UserID: userID, ClientID: a.ClientID, IP: textOf(a.Address),
+	})
+	if err != nil {
+		slog.WarnContext(ctx, "a refusal is not on record", "method", method, "error", err)
+	}
+}

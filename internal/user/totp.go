@@ -1,0 +1,212 @@
+package user
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/pquerna/otp"
+	"github.com/pquerna/otp/hotp"
+	"github.com/pquerna/otp/totp"
+
+	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/fault"
+)
+
+// Faults of second factors.
+var (
+	ErrFactorIncorrect = fault.New(http.StatusUnprocessableEntity, "factor_incorrect", "the code is not right, or it was used before")
+	ErrNoEnrolment     = fault.New(http.StatusConflict, "enrolment_missing", "no authenticator app waits to be confirmed, start again")
+)
+
+const (
+	factorTOTP     = "totp"
+	factorRecovery = "recovery"
+
+	totpPeriod = 30 // seconds, RFC 6238 section 4.1
+	totpSkew   = 1  // steps that a clock may be ahead or behind, section 5.2
+	totpSecret = 20 // bytes, as HMAC-SHA-1's hash: RFC 4226 section 4
+)
+
+// Enrolment is what an authenticator app is told, once.
+type Enrolment struct {
+	Secret string // base32, for who cannot scan
+	URL    string // otpauth://totp/…, for the QR code
+}
+
+// Format keeps the secret out of whatever is printed.
+func (Enrolment) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "(enrolment)") }
+
+// EnrolTOTP makes a secret for an authenticator app that will show it under
+// issuer and account. It counts for nothing until ConfirmTOTP; an app that was
+// confirmed before goes on until then. Another enrolment replaces one that waits.
+func (s *Service) EnrolTOTP(ctx context.Context, userID, issuer, account string) (Enrolment, error) {
+	secret := make([]byte, totpSecret)
+	rand.Read(secret)
+	key, err := totp.Generate(totp.GenerateOpts{
+		Issuer: strings.ReplaceAll(issuer, ":", " "), AccountName: account, Secret: secret, Period: totpPeriod,
+		Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1,
+	})
+	if err != nil {
+		return Enrolment{}, fmt.Errorf("enrol an authenticator app: %w", err)
+	}
+	if _, err := s.find(ctx, userID); err != nil {
+		return Enrolment{}, err
+	}
+	if _, err := s.db.Exec(ctx, `
+		INSERT INTO totp (user_id, pending, confirmed_at, last_step) VALUES ($1, $2, 0, 0)
+		ON CONFLICT (user_id) DO UPDATE SET pending = excluded.pending`,
+		userID, s.vault.Seal(labelTOTP, []byte(key.Secret()), []byte(userID))); err != nil {
+		return Enrolment{}, fmt.Errorf("enrol an authenticator app: %w", err)
+	}
+	return Enrolment{Secret: key.Secret(), URL: key.URL()}, nil
+}
+
+// ConfirmTOTP makes the app that waits the account's, if code is its code, and
+// returns recovery codes, to be shown once, if the account has no unused ones.
+// Faults: ErrFactorIncorrect, ErrTooManyTries, ErrNoEnrolment.
+func (s *Service) ConfirmTOTP(ctx context.Context, userID, code string, by By) (recovery []string, err error) {
+	var pending []byte
+	err = s.db.QueryRow(ctx, `SELECT pending FROM totp WHERE user_id = $1`, userID).Scan(&pending)
+	if err != nil && !isNotFound(err) {
+		return nil, fmt.Errorf("read an enrolment: %w", err)
+	}
+	if pending == nil {
+		return nil, ErrNoEnrolment
+	}
+	step, err := s.tryTOTP(ctx, userID, pending, code)
+	if err != nil {
+		return nil, err
+	}
+	err = s.db.Tx(ctx, func(ctx context.Context) error {
+		n, err := s.db.Exec(ctx, `
+			UPDATE totp SET sealed = pending, pending = NULL, confirmed_at = $1, last_step = $2 WHERE user_id = $3 AND pending = $4`,
+			db.Micros(time.Now()), step, userID, pending)
+		if err != nil {
+			return fmt.Errorf("confirm an authenticator app: %w", err)
+		}
+		if n == 0 {
+			return ErrNoEnrolment
+		}
+		if err := s.forgive(ctx, s.triedFactor(userID, factorTOTP)); err != nil {
+			return err
+		}
+		if err := s.touch(ctx, userID, "user.totp_set", by.Actor); err != nil {
+			return err
+		}
+		left, err := s.RecoveryCodesLeft(ctx, userID)
+		if err != nil || left > 0 {
+			return err
+		}
+		recovery, err = s.makeRecoveryCodes(ctx, userID)
+		return err
+	})
+	return recovery, err
+}
+
+// CheckTOTP uses a code of the account's app up: it is right once, and so is no
+// older one after it. The try is counted and committed before the comparison.
+// Faults: ErrFactorIncorrect, for an account without an app too; ErrTooManyTries.
+func (s *Service) CheckTOTP(ctx context.Context, userID, code string) error {
+	var sealed []byte
+	err := s.db.QueryRow(ctx, `SELECT sealed FROM totp WHERE user_id = $1`, userID).Scan(&sealed)
+	if err != nil && !isNotFound(err) {
+		return fmt.Errorf("read an authenticator app: %w", err)
+	}
+	step, err := s.tryTOTP(ctx, userID, sealed, code)
+	if err != nil {
+		return err
+	}
+	return s.db.Tx(ctx, func(ctx context.Context) error {
+		n, err := s.db.Exec(ctx, `UPDATE totp SET last_step = $1 WHERE user_id = $2 AND sealed = $3 AND last_step < $1`, step, userID, sealed)
+		if err != nil {
+			return fmt.Errorf("use a code of an authenticator app: %w", err)
+		}
+		if n == 0 {
+			return ErrFactorIncorrect
+		}
+		return s.forgive(ctx, s.triedFactor(userID, factorTOTP))
+	})
+}
+
+// tryTOTP counts a try and returns the time step whose code it is.
+func (s *Service) tryTOTP(ctx context.Context, userID string, sealed []byte, code string) (step int64, err error) {
+	wait, err := s.charge(ctx, s.triedFactor(userID, factorTOTP))
+	switch {
+	case err != nil:
+		return 0, err
+	case wait > 0:
+		return 0, ErrTooManyTries.After(wait)
+	case sealed == nil:
+		return 0, ErrFactorIncorrect
+	}
+	secret, err := s.vault.Open(labelTOTP, sealed, []byte(userID))
+	if err != nil {
+		return 0, fmt.Errorf("open the authenticator secret of user %s: %w", userID, err)
+	}
+	typed := foldDigits(code)
+	now := time.Now().Unix() / totpPeriod
+	found := int64(-1)
+	for step := now - totpSkew; step <= now+totpSkew; step++ {
+		want, err := hotp.GenerateCodeCustom(string(secret), uint64(step), hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
+		if err != nil {
+			return 0, fmt.Errorf("code of user %s: %w", userID, err)
+		}
+		if subtle.ConstantTimeCompare([]byte(want), []byte(typed)) == 1 {
+			found = step
+		}
+	}
+	if found < 0 {
+		s.recordRefused(ctx, userID, factorTOTP, Attempt{})
+		return 0, ErrFactorIncorrect
+	}
+	return found, nil
+}
+
+// RemoveTOTP takes the app and the recovery codes, and what waits to be confirmed.
+func (s *Service) RemoveTOTP(ctx context.Context, userID string, by By) error {
+	return s.db.Tx(ctx, func(ctx context.Context) error {
+		n, err := s.db.Exec(ctx, `DELETE FROM totp WHERE user_id = $1`, userID)
+		if err != nil {
+			return fmt.Errorf("remove an authenticator app: %w", err)
+		}
+		if _, err := s.db.Exec(ctx, `DELETE FROM recovery_codes WHERE user_id = $1`, userID); err != nil {
+			return fmt.Errorf("remove recovery codes: %w", err)
+		}
+		if n == 0 {
+			return nil
+		}
+		return s.touch(ctx, userID, "user.totp_removed", by.Actor)
+	})
+}
+
+// HasTOTP says whether the account has a confirmed app, and since when.
+func (s *Service) HasTOTP(ctx context.Context, userID string) (has bool, since time.Time, err error) {
+	var at int64
+	err = s.db.QueryRow(ctx, `SELECT confirmed_at FROM totp WHERE user_id = $1 AND sealed IS NOT NULL`, userID).Scan(&at)
+	if isNotFound(err) {
+		return false, time.Time{}, nil
+	}
+	if err != nil {
+		return false, time.Time{}, fmt.Errorf("look for an authenticator app: %w", err)
+	}
+	return true, db.Time(at), nil
+}
+
+// foldDigits drops what people type between digits, and makes full-width ones plain.
+func foldDigits(code string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= '０' && r <= '９':
+			return r - '０' + '0'
+		case r == ' ' || r == '\u00a0' || r == '\u3000' || r == '-':
+			return -1
+		}
+		return r
+	}, code)
+}
