@@ -52,6 +52,7 @@ var owners = map[string]string{
 	"github.com/aliyun/":                   "internal/sms",
 	"github.com/dchest/captcha":            "internal/sms/captcha",
 	"github.com/tencentcloud/":             "internal/sms",
+	"github.com/skip2/go-qrcode":           "internal/user/qr",
 }
 
 // testOnly are the helpers and judges that no program may link.
