@@ -52,7 +52,7 @@ type Region struct {
 	Selected               bool
 }
 
-// Login is /login: ids page-login, phone, region, agree, send-code, login-cancel, client-logo.
+// Login is /login: ids page-login, phone, region, agree, send-code, login-qr, login-cancel, client-logo.
 type Login struct {
 	Common
 	Flow         string // "" for a direct visit
@@ -62,6 +62,7 @@ type Login struct {
 	AskAgreement bool
 	Agreed       bool
 	CanCancel    bool
+	QR           bool   // lead to /login/qr, on wide screens
 	Check        *Check // has to be passed before the code is sent; nil for none
 	Problem      *Problem
 }
@@ -220,6 +221,6 @@ func (p Demo) facts() facts {
 func everyPage() []Page {
 	return []Page{
 		Login{}, Code{}, Consent{}, Logout{}, SignedOut{}, Error{},
-		FormPost{}, Account{}, Legal{}, Demo{},
+		FormPost{}, Account{}, Legal{}, Demo{}, QR{}, QRConfirm{}, QRResult{}, QRTyped{},
 	}
 }

@@ -79,7 +79,7 @@ func newHouse(t testing.TB, d *db.DB) *house {
 	}
 	h.users, h.flows = New(d, vault, trail), NewFlows(vault, true)
 	h.next.flows = h.flows
-	h.pages = &Pages{Users: h.users, SMS: h.sms, Site: site, Flows: h.flows, Next: h.next, AgreementVersion: termsOfTest}
+	h.pages = &Pages{Users: h.users, SMS: h.sms, Site: site, Flows: h.flows, Next: h.next, Ephemeral: short, Issuer: issuer, AgreementVersion: termsOfTest}
 	h.now.set(netip.MustParseAddr("198.51.100.7"))
 	r := chi.NewRouter()
 	r.Use(h.now.middleware, http.NewCrossOriginProtection().Handler)

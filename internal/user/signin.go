@@ -28,6 +28,33 @@ type Attempt struct {
 	UserAgent        string
 	Browser          bool   // make a browser session
 	Replaces         string // session that this browser had until now, "" if none: see openSession
+
+	AMR []string // how it is proven (RFC 8176); nil means by SMS
+	ACR string   // "" means that of SMS
+
+	// Copies is the session that a sign-in without a proof of its own stands on: the
+	// new one has its auth_time and ends no later. Zero where there is a proof.
+	Copies Session
+}
+
+// methods are how the person proves who they are.
+func (a Attempt) methods() (amr []string, acr string) {
+	if len(a.AMR) == 0 {
+		return []string{"sms", "otp"}, "1"
+	}
+	return a.AMR, a.ACR
+}
+
+// times are those of the session that an attempt makes now.
+func (a Attempt) times(now time.Time, life time.Duration) (authTime, expires time.Time) {
+	authTime, expires = now, now.Add(life)
+	if a.Copies.ID != "" {
+		authTime = a.Copies.AuthTime
+		if a.Copies.ExpiresAt.Before(expires) {
+			expires = a.Copies.ExpiresAt
+		}
+	}
+	return authTime, expires
 }
 
 // SignedIn is the outcome.
