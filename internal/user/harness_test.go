@@ -104,6 +104,7 @@ func (h *house) start(w http.ResponseWriter, r *http.Request) {
 	f, err := h.flows.Start(w, r, Flow{
 		ClientID: "shop", Client: &web.Client{ID: "shop", Name: "Shop"}, Request: []byte("from=start&" + r.URL.RawQuery),
 		SkipAgreement: r.URL.Query().Has("skip"), LoginHint: r.URL.Query().Get("hint"),
+		ProvenAfter: provenAfter(r),
 	})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
