@@ -89,8 +89,6 @@ type qrRequest struct {
 	SessionID   string    `json:",omitempty"` // where they allowed it
 }
 
-func (q qrRequest) expired() bool { return time.Since(q.At) >= qrLife }
-
 // drawnBy says whether f's browser drew it.
 func (q qrRequest) drawnBy(f Flow) bool { return bytes.Equal(q.Browser, qrBrowser(f)) }
 
@@ -139,9 +137,6 @@ func (p *Pages) openQR(ctx context.Context, id string) (qrRequest, []byte, error
 		return qrRequest{}, nil, qrFault("look up a sign-in by QR code", err)
 	}
 	q, err := p.unsealQR(raw)
-	if err == nil && q.State != qrDone && q.expired() {
-		err = errQRGone
-	}
 	return q, raw, err
 }
 
