@@ -152,7 +152,7 @@ func TestPagesStayLight(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"dialtone.css", "dialtone.js", "passkey.js", "formpost.js", "pow.js"} {
+	for _, name := range []string{"dialtone.css", "dialtone.js", "passkey.js", "formpost.js", "pow.js", "qr.js"} {
 		body, err := files.ReadFile("static/" + name)
 		if err != nil {
 			t.Fatal(err)

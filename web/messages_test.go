@@ -19,7 +19,7 @@ import (
 var codes = []string{
 	"phone_invalid", "phone_region_unsupported", "agreement_required", "sms_too_soon", "sms_hourly_limit",
 	"sms_daily_limit", "sms_provider_unavailable", "sms_rejected", "sms_not_sent", "captcha_required", "captcha_failed", "sms_sign_in_stopped", "code_incorrect",
-	"code_incorrect_last", "code_expired", "code_attempts_exceeded", "code_tries_limited", "account_disabled",
+	"code_incorrect_last", "code_expired", "code_attempts_exceeded", "qr_code_invalid", "qr_expired", "qr_signed_out", "code_tries_limited", "account_disabled",
 	"flow_expired", "cookies_required", "rate_limited", "request_too_large", "unsupported_media_type",
 	"method_not_allowed", "not_found", "invalid_request", "server_error", "temporarily_unavailable",
 	"passkey_failed", "passkey_expired", "passkey_unknown", "passkey_cloned", "passkey_exists", "passkey_limit",
@@ -119,9 +119,9 @@ func TestNoTextIsUnused(t *testing.T) {
 	for _, code := range codes {
 		used[code] = true
 	}
-	// Keys that are put together: scopes, regions, waiting times, states of a message.
+	// Keys that are put together: scopes, regions, waiting times, states of a message and of a QR code.
 	for key := range newSite(t, Options{}).editions[0].known {
-		for _, family := range []string{"scope.", "region.", "when.", "code.status_"} {
+		for _, family := range []string{"scope.", "region.", "when.", "code.status_", "qr.state_"} {
 			used[key] = used[key] || strings.HasPrefix(key, family)
 		}
 	}

@@ -58,7 +58,7 @@ type Passkey struct {
 	State   string // comes back with the answer
 }
 
-// Login is /login: ids page-login, phone, region, agree, send-code, login-cancel,
+// Login is /login: ids page-login, phone, region, agree, send-code, login-qr, login-cancel,
 // client-logo, and passkey-sign-in, which is hidden until the script has found
 // out that the browser knows passkeys.
 type Login struct {
@@ -70,6 +70,7 @@ type Login struct {
 	AskAgreement bool
 	Agreed       bool
 	CanCancel    bool
+	QR           bool     // lead to /login/qr, on wide screens
 	Check        *Check   // has to be passed before the code is sent; nil for none
 	Passkey      *Passkey // nil for none
 	Problem      *Problem
@@ -247,6 +248,6 @@ func (p Demo) facts() facts {
 func everyPage() []Page {
 	return []Page{
 		Login{}, Code{}, PasskeySetup{}, Consent{}, Logout{}, SignedOut{}, Error{},
-		FormPost{}, Account{}, Legal{}, Demo{},
+		FormPost{}, Account{}, Legal{}, Demo{}, QR{}, QRConfirm{}, QRResult{}, QRTyped{},
 	}
 }

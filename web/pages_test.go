@@ -55,6 +55,7 @@ func TestTemplatesUseFieldsThatExist(t *testing.T) {
 		"login": typed[Login]{}, "code": typed[Code]{}, "passkey-setup": typed[PasskeySetup]{}, "consent": typed[Consent]{}, "logout": typed[Logout]{},
 		"signed-out": typed[SignedOut]{}, "error": typed[Error]{}, "form-post": typed[FormPost]{},
 		"account": typed[Account]{}, "legal": typed[Legal]{}, "demo": typed[Demo]{},
+		"qr": typed[QR]{}, "qr-confirm": typed[QRConfirm]{}, "qr-result": typed[QRResult]{}, "qr-typed": typed[QRTyped]{},
 	}
 	s := newSite(t, Options{})
 	for _, e := range s.editions {
@@ -93,11 +94,20 @@ func TestPagesHaveTheirIDs(t *testing.T) {
 		"account":        {"page-account", "account-phone", "account-since", "sign-out"},
 		"terms":          {"page-legal"},
 		"demo":           {"page-demo", "demo-start"},
+		"login-wide":     {"page-login", "login-qr"},
+		"qr":             {"page-qr", "qr-image", "qr-state", "qr-code", "qr-other", "login-cancel"},
+		"qr-allowed":     {"page-qr", "qr-state", "qr-continue"},
+		"qr-expired":     {"page-qr", "qr-state", "qr-again"},
+		"qr-signed-out":  {"page-qr", "qr-again"},
+		"qr-confirm":     {"page-qr-confirm", "qr-allow", "qr-deny", "qr-device", "qr-address", "qr-since"},
+		"qr-done":        {"page-qr-result"},
+		"qr-typed":       {"page-qr-typed", "qr-typed", "qr-find"},
 		"demo-signed-in": {"page-demo", "demo-refresh", "demo-signout"},
 	}
 	absent := map[string][]string{
-		"login": {"region", "passkey-sign-in"}, "code": {"offer-passkey"}, "login-direct": {"agree", "login-cancel", "client-logo", "region"},
+		"login": {"region", "login-qr", "passkey-sign-in"}, "code": {"offer-passkey"}, "login-direct": {"agree", "login-cancel", "client-logo", "region"},
 		"code-unknown": {"resend-code"}, "demo-signed-in": {"demo-start"},
+		"qr": {"qr-again", "qr-continue"}, "qr-expired": {"qr-image", "qr-code", "qr-continue"}, "qr-allowed": {"qr-image", "qr-again"},
 	}
 	for name, p := range samples() {
 		for _, lang := range s.Languages() {
@@ -147,6 +157,11 @@ func TestFormsSendTheirFields(t *testing.T) {
 		{"logout", "logout-confirm", "post", "/logout", map[string]string{"ticket": "c2VhbGVk"}, "yes"},
 		{"logout", "logout-cancel", "post", "/logout", map[string]string{"ticket": "c2VhbGVk"}, "no"},
 		{"account", "sign-out", "get", "/logout", map[string]string{}, ""},
+		{"qr-allowed", "qr-continue", "post", "/login/qr", map[string]string{"flow": "Zk3mP0aQ", "request": "s0199c4"}, ""},
+		{"qr-expired", "qr-again", "get", "/login/qr", map[string]string{"flow": "Zk3mP0aQ"}, ""},
+		{"qr-confirm", "qr-allow", "post", "/qr/s0199c4", map[string]string{}, "allow"},
+		{"qr-confirm", "qr-deny", "post", "/qr/s0199c4", map[string]string{}, "deny"},
+		{"qr-typed-wrong", "qr-find", "post", "/qr", map[string]string{"code": "BCDF-GHJL"}, ""},
 		{"form-post", "form-post-send", "post", "https://shop.example/callback", map[string]string{"code": "ac.1", "state": "xyz", "iss": "https://id.example.com"}, ""},
 		{"demo-signed-in", "demo-refresh", "post", "/demo/refresh", map[string]string{}, ""},
 		{"demo-signed-in", "demo-signout", "post", "/demo/sign-out", map[string]string{}, ""},

@@ -35,9 +35,42 @@ func samples() map[string]Page {
 	pow := Check{Type: "pow", Ticket: "dGlja2V0", Puzzle: puzzle(sha256.Sum256(nil))} // which no number solves
 	picture := pow
 	picture.Picture = true
+	qr := QR{
+		Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Request: "s0199c4", Client: shop,
+		State: "waiting", TypeAt: "id.example.com/qr", Code: "BCDF-GHJK", CanCancel: true,
+		Picture: `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path stroke="#000" d="M4 4.5h1"/></svg>`,
+		Here:    "/login/qr?flow=Zk3mP0aQ&request=s0199c4", Renew: "/login/qr?flow=Zk3mP0aQ&renewed=1",
+	}
+	qrOver := func(state string) QR {
+		q := qr
+		q.State, q.Picture, q.TypeAt, q.Code = state, "", "", ""
+		return q
+	}
+	qrSignedOut := qrOver("expired")
+	qrSignedOut.Problem = &Problem{Code: "qr_signed_out"}
+	qrScanned := qr
+	qrScanned.State, qrScanned.Client, qrScanned.CanCancel = "scanned", nil, false
+	confirm := QRConfirm{
+		Request: "s0199c4", Client: shop, Masked: masked, Browser: "Chrome", System: "Windows", Address: "198.51.100.*",
+		Since: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC), Ago: 40,
+	}
 	return map[string]Page{
-		"login":       login,
-		"login-check": loginWith(func(l *Login) { l.Phone, l.Agreed, l.Check = "13800138000", true, &pow }),
+		"qr":                qr,
+		"qr-scanned":        qrScanned,
+		"qr-allowed":        qrOver("allowed"),
+		"qr-declined":       qrOver("declined"),
+		"qr-expired":        qrOver("expired"),
+		"qr-signed-out":     qrSignedOut,
+		"qr-confirm":        confirm,
+		"qr-confirm-silent": QRConfirm{Request: "s0199c4", Masked: masked, Since: confirm.Since, Ago: 1},
+		"qr-done":           QRResult{State: "allowed"},
+		"qr-refused":        QRResult{State: "declined"},
+		"qr-taken":          QRResult{State: "taken"},
+		"qr-gone":           QRResult{State: "expired"},
+		"qr-typed":          QRTyped{},
+		"qr-typed-wrong":    QRTyped{Code: "BCDF-GHJL", Problem: &Problem{Code: "qr_code_invalid"}},
+		"login":             login,
+		"login-check":       loginWith(func(l *Login) { l.Phone, l.Agreed, l.Check = "13800138000", true, &pow }),
 		"login-check-failed": loginWith(func(l *Login) {
 			l.Phone, l.Agreed, l.Check = "13800138000", true, &pow
 			l.Problem = &Problem{Code: "captcha_failed", Field: "captcha-typed"}
@@ -57,6 +90,7 @@ func samples() map[string]Page {
 			l.Passkey = &Passkey{Options: `{"challenge":"Y2hhbGxlbmdl","rpId":"id.example"}`, State: "c2VhbGVk"}
 		}),
 		"login-direct": Login{Flow: "Zk3mP0aQ", Regions: china},
+		"login-wide":   Login{Flow: "Zk3mP0aQ", Regions: china, QR: true},
 		"login-regions": loginWith(func(l *Login) {
 			l.Regions, l.Phone, l.Agreed = several, "138001", true
 			l.Problem = &Problem{Code: "phone_invalid", Field: "phone"}

@@ -61,6 +61,7 @@ var owners = map[string]string{
 	"github.com/tencentcloud/":             "internal/sms",
 	"github.com/sony/gobreaker/":           "internal/sms",
 	"github.com/go-webauthn/":              "internal/user",
+	"github.com/skip2/go-qrcode":           "internal/user/qr",
 }
 
 // testOnly are the helpers and judges that no program may link.

@@ -103,7 +103,7 @@ func (s *Server) wait(w http.ResponseWriter, r *http.Request, q *authRequest, pa
 	}
 	f, err := s.flows.Start(w, r, user.Flow{
 		ClientID: q.ClientID, Client: clientView(q.client), LoginHint: q.loginHint, UILocales: q.uiLocales,
-		SkipAgreement: q.client.SkipAgreement, FormAction: formAction(q.target), Request: request,
+		SkipAgreement: q.client.SkipAgreement, FormAction: formAction(q.target), Request: request, ProvenAfter: q.provenAfter(),
 	})
 	if err != nil {
 		s.refuse(w, r, q, err)

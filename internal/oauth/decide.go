@@ -101,6 +101,18 @@ func tooOld(q *authRequest, session user.Session) bool {
 	return *q.MaxAge == 0 || q.requestedAt().Sub(session.AuthTime) > time.Duration(*q.MaxAge)*time.Second
 }
 
+// provenAfter is the age of proof that the request lets a sign-in stand on which
+// another device vouches for; zero for any. It says what next will ask for.
+func (q *authRequest) provenAfter() time.Time {
+	switch {
+	case q.forcesLogin(), q.MaxAge != nil && *q.MaxAge == 0:
+		return q.requestedAt().Add(-clockSkew).UTC()
+	case q.MaxAge != nil:
+		return q.requestedAt().Add(-time.Duration(*q.MaxAge) * time.Second).UTC()
+	}
+	return time.Time{}
+}
+
 // decide answers a new authorize request.
 func (s *Server) decide(w http.ResponseWriter, r *http.Request, q *authRequest) {
 	v, err := s.visitor(r)

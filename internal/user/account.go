@@ -31,7 +31,7 @@ func (p *Pages) fresh(w http.ResponseWriter, r *http.Request, s Session, u User,
 	if time.Since(s.AuthTime) <= freshFor {
 		return true, nil
 	}
-	return false, p.signInFor(w, r, Flow{Return: page, LoginHint: u.Phone.E164()})
+	return false, p.signInFor(w, r, Flow{Return: page, LoginHint: u.Phone.E164(), ProvenAfter: time.Now().UTC()})
 }
 
 // signInFor begins a sign-in that no client asked for.

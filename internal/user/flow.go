@@ -47,6 +47,7 @@ type Flow struct {
 	SkipAgreement bool        `json:",omitempty"`
 	FormAction    string      `json:",omitempty"`
 	Return        string      `json:",omitempty"` // path of ours that a direct visit leads back to, "" for /account
+	ProvenAfter   time.Time   `json:",omitzero"`  // a sign-in that another device vouches for must have been proven after this; zero: whenever
 	Request       []byte      `json:"-"`          // opaque continuation of whoever started the flow; empty for a direct visit
 
 	secret  []byte

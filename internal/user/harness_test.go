@@ -83,7 +83,7 @@ func newHouse(t testing.TB, d *db.DB) *house {
 		t.Fatal(err)
 	}
 	h.next.flows = h.flows
-	h.pages = &Pages{Users: h.users, SMS: h.sms, Site: site, Flows: h.flows, Next: h.next, AgreementVersion: termsOfTest, OfferPasskeys: true}
+	h.pages = &Pages{Users: h.users, SMS: h.sms, Site: site, Flows: h.flows, Next: h.next, Ephemeral: short, Issuer: issuer, AgreementVersion: termsOfTest, OfferPasskeys: true}
 	h.now.set(netip.MustParseAddr("198.51.100.7"))
 	r := chi.NewRouter()
 	r.Use(h.now.middleware, http.NewCrossOriginProtection().Handler)
@@ -108,6 +108,7 @@ func (h *house) start(w http.ResponseWriter, r *http.Request) {
 	f, err := h.flows.Start(w, r, Flow{
 		ClientID: "shop", Client: &web.Client{ID: "shop", Name: "Shop"}, Request: []byte("from=start&" + r.URL.RawQuery),
 		SkipAgreement: r.URL.Query().Has("skip"), LoginHint: r.URL.Query().Get("hint"),
+		ProvenAfter: provenAfter(r),
 	})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)

@@ -48,7 +48,7 @@ func (p *Pages) flowGone(w http.ResponseWriter, r *http.Request, err error) erro
 		return err
 	}
 	session, _, lookup := p.Users.SessionOf(r)
-	if lookup != nil || time.Since(session.AuthTime) > flowLife {
+	if lookup != nil || time.Since(session.AuthTime) > flowLife && time.Since(session.CreatedAt) > flowLife {
 		return err
 	}
 	see(w, r, "/account", nil)
@@ -66,7 +66,7 @@ func (p *Pages) renderLogin(w http.ResponseWriter, r *http.Request, f Flow, stat
 	p.Site.Render(w, r, status, web.Login{
 		Common: f.common(r), Flow: f.ID, Client: f.Client,
 		Phone: in.phone, Regions: p.regions(in.region),
-		AskAgreement: p.asksAgreement(f), Agreed: in.agreed, CanCancel: len(f.Request) > 0,
+		AskAgreement: p.asksAgreement(f), Agreed: in.agreed, CanCancel: len(f.Request) > 0, QR: p.offersQR(f),
 		Check: in.check, Passkey: p.passkeyQuestion(r, f), Problem: bad,
 	})
 }

@@ -36,7 +36,7 @@ type Texts interface {
 	Check(ctx context.Context, ref sms.Ref, code string) (sms.Proof, error)
 }
 
-// Pages are /login with its steps, /account and /legal. Forms arrive from our own
+// Pages are /login with its steps, /qr, /account and /legal. Forms arrive from our own
 // pages alone: the server refuses cross-origin POSTs before they come here, and
 // without the flow's cookie, which is SameSite and of this very browser, a POST
 // does nothing.
@@ -46,7 +46,9 @@ type Pages struct {
 	Site             *web.Site
 	Flows            *Flows
 	Next             Continuation
-	Captcha          HumanCheck // nil for none: what asks for a check is then refused
+	Ephemeral        EphemeralState // nil for none: then there is no sign-in by QR code
+	Issuer           string         // what QR codes lead to
+	Captcha          HumanCheck     // nil for none: what asks for a check is then refused
 	AgreementVersion string
 	OfferPasskeys    bool         // after a sign-in by code
 	Log              *slog.Logger // nil means slog.Default()
@@ -63,6 +65,9 @@ func (p *Pages) Mount(r chi.Router) {
 	r.Post("/login/code", p.answer(p.checkCode))
 	r.Post("/login/code/resend", p.answer(p.resendCode))
 	r.Get("/login/code/status", p.codeStatus)
+	if p.Ephemeral != nil {
+		p.mountQR(r)
+	}
 	r.Get("/account", p.answer(p.showAccount))
 	if p.Users.HasPasskeys() {
 		p.mountPasskeys(r)

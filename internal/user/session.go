@@ -59,10 +59,11 @@ func (s *Service) openSession(ctx context.Context, userID string, a Attempt, now
 	hash := sha256.Sum256([]byte(secret))
 	now = db.Time(db.Micros(now))
 	amr, acr := a.methods()
+	authTime, expires := a.times(now, s.sessionLife)
 	sess := Session{
-		ID: db.NewID(), UserID: userID, AuthTime: now, AMR: amr, ACR: acr,
+		ID: db.NewID(), UserID: userID, AuthTime: authTime, AMR: amr, ACR: acr,
 		UserAgent: clip(a.UserAgent, 256), IPPrefix: prefixOf(a.Address),
-		CreatedAt: now, ExpiresAt: now.Add(s.sessionLife), SeenAt: now,
+		CreatedAt: now, ExpiresAt: expires, SeenAt: now,
 	}
 	if a.Replaces != "" {
 		renewed, err := s.replace(ctx, a.Replaces, sess, hash[:])
@@ -76,9 +77,9 @@ func (s *Service) openSession(ctx context.Context, userID string, a Attempt, now
 	}
 	err := s.db.ExecLater(ctx, `
 		INSERT INTO sessions (id, user_id, secret_hash, auth_time, amr, acr, user_agent, ip_prefix, created_at, seen_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $4, $4, $9)`,
-		sess.ID, userID, hash[:], db.Micros(now), strings.Join(sess.AMR, " "), sess.ACR,
-		sess.UserAgent, sess.IPPrefix, db.Micros(sess.ExpiresAt))
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)`,
+		sess.ID, userID, hash[:], db.Micros(sess.AuthTime), strings.Join(sess.AMR, " "), sess.ACR,
+		sess.UserAgent, sess.IPPrefix, db.Micros(now), db.Micros(sess.ExpiresAt))
 	if err != nil {
 		return Session{}, "", fmt.Errorf("open session: %w", err)
 	}
@@ -89,17 +90,17 @@ func (s *Service) openSession(ctx context.Context, userID string, a Attempt, now
 // ends it and answers false.
 func (s *Service) replace(ctx context.Context, id string, sess Session, hash []byte) (bool, error) {
 	n, err := s.db.Exec(ctx, `
-		UPDATE sessions SET secret_hash = $1, auth_time = $2, amr = $3, acr = $4, user_agent = $5, ip_prefix = $6, seen_at = $2, expires_at = $7
+		UPDATE sessions SET secret_hash = $1, auth_time = $2, amr = $3, acr = $4, user_agent = $5, ip_prefix = $6, seen_at = $10, expires_at = $7
 		WHERE id = $8 AND user_id = $9 AND ended_at IS NULL`,
 		hash, db.Micros(sess.AuthTime), strings.Join(sess.AMR, " "), sess.ACR, sess.UserAgent, sess.IPPrefix,
-		db.Micros(sess.ExpiresAt), id, sess.UserID)
+		db.Micros(sess.ExpiresAt), id, sess.UserID, db.Micros(sess.SeenAt))
 	if err != nil {
 		return false, fmt.Errorf("renew session: %w", err)
 	}
 	if n == 1 {
 		return true, nil
 	}
-	if _, err := s.db.Exec(ctx, `UPDATE sessions SET ended_at = $1 WHERE id = $2 AND ended_at IS NULL`, db.Micros(sess.AuthTime), id); err != nil {
+	if _, err := s.db.Exec(ctx, `UPDATE sessions SET ended_at = $1 WHERE id = $2 AND ended_at IS NULL`, db.Micros(sess.SeenAt), id); err != nil {
 		return false, fmt.Errorf("end the session before: %w", err)
 	}
 	return false, nil

@@ -31,6 +31,10 @@ type Attempt struct {
 	AMR              []string // how it is proven (RFC 8176), nil means by SMS; the sign-ins of this package set it and ACR
 	ACR              string
 	KnownDevice      func(sms.Number) bool // whether the browser is one where this number signed in before; nil: none is
+
+	// Copies is the session that a sign-in without a proof of its own stands on: the
+	// new one has its auth_time and ends no later. Zero where there is a proof.
+	Copies Session
 }
 
 // methods are how the person proves who they are.
@@ -39,6 +43,18 @@ func (a Attempt) methods() (amr []string, acr string) {
 		return []string{"sms", "otp"}, "1"
 	}
 	return a.AMR, a.ACR
+}
+
+// times are those of the session that an attempt makes now.
+func (a Attempt) times(now time.Time, life time.Duration) (authTime, expires time.Time) {
+	authTime, expires = now, now.Add(life)
+	if a.Copies.ID != "" {
+		authTime = a.Copies.AuthTime
+		if a.Copies.ExpiresAt.Before(expires) {
+			expires = a.Copies.ExpiresAt
+		}
+	}
+	return authTime, expires
 }
 
 // SignedIn is the outcome.

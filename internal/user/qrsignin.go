@@ -1,0 +1,89 @@
+package user
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dialtone-id/dialtone/internal/audit"
+	"github.com/dialtone-id/dialtone/internal/db"
+)
+
+// signInBySession makes a session for another browser of a user, who allowed it in
+// the session standsOn. There is no proof in it but that session's, so the new one
+// says the same of how and when (auth_time, amr, acr) and lives no longer: it is
+// worth what the other is worth, and does for nothing that asks for a fresh proof.
+// Faults: qr_signed_out if that session is over by now, account_disabled.
+func (s *Service) signInBySession(ctx context.Context, userID, standsOn string, a Attempt) (in SignedIn, err error) {
+	err = s.db.Tx(ctx, func(ctx context.Context) error {
+		from, u, alive, err := s.liveSession(ctx, userID, standsOn, time.Now())
+		if err != nil {
+			return err
+		}
+		in = SignedIn{User: u, AuthTime: from.AuthTime}
+		event := "login.succeeded"
+		if u.Status != Active || !alive {
+			event = "login.refused"
+		} else {
+			a.AMR, a.ACR, a.Copies = from.AMR, from.ACR, from
+			if in.Session, in.Secret, err = s.openSession(ctx, userID, a, time.Now()); err != nil {
+				return err
+			}
+		}
+		return s.recordQR(ctx, event, standsOn, in, a)
+	})
+	switch {
+	case isNotFound(err): // the account was deleted, or the session purged
+		return SignedIn{}, errQRSignedOut
+	case err != nil:
+		return SignedIn{}, err
+	case in.User.Status != Active:
+		return SignedIn{}, ErrDisabled
+	case in.Session.ID == "":
+		return SignedIn{}, errQRSignedOut
+	}
+	return in, nil
+}
+
+// liveSession returns a session of a user by its id and whether it still counts,
+// by the rules of SessionOf; db.ErrNotFound without a row.
+func (s *Service) liveSession(ctx context.Context, userID, id string, now time.Time) (sess Session, u User, alive bool, err error) {
+	var (
+		r               row
+		amr             string
+		authTime, until int64
+		live            int
+	)
+	err = s.db.QueryRow(ctx, `
+		SELECT u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at,
+		       s.auth_time, s.amr, s.acr, s.expires_at,
+		       CASE WHEN s.ended_at IS NULL AND s.expires_at > $3 AND s.seen_at > $4 AND s.auth_time > u.grants_after THEN 1 ELSE 0 END
+		FROM sessions s
+		JOIN users u ON u.id = s.user_id
+		LEFT JOIN identifiers i ON i.user_id = u.id AND i.kind = 'phone'
+		WHERE s.id = $1 AND s.user_id = $2`,
+		id, userID, db.Micros(now), db.Micros(now.Add(-s.sessionIdle))).
+		Scan(append(r.columns(), &authTime, &amr, &sess.ACR, &until, &live)...)
+	if err != nil {
+		return Session{}, User{}, false, fmt.Errorf("find the session that allowed another: %w", err)
+	}
+	sess.ID, sess.UserID, sess.AMR = id, userID, strings.Fields(amr)
+	sess.AuthTime, sess.ExpiresAt = db.Time(authTime), db.Time(until)
+	u, err = s.user(r)
+	return sess, u, live == 1, err
+}
+
+func (s *Service) recordQR(ctx context.Context, event, allowedIn string, in SignedIn, a Attempt) error {
+	detail := map[string]string{"method": "qr", "allowed_in": allowedIn}
+	if in.Session.ID != "" {
+		detail["session"] = in.Session.ID
+	}
+	if a.Replaces != "" {
+		detail["replaces"] = a.Replaces
+	}
+	return s.audit.Record(ctx, audit.Event{
+		Name: event, Actor: "user:" + in.User.ID, UserID: in.User.ID, ClientID: a.ClientID,
+		IP: textOf(a.Address), Detail: detail,
+	})
+}
