@@ -25,6 +25,7 @@ type Config struct {
 	SMS            SMS           `yaml:"sms" envPrefix:"SMS_"`
 	Legal          Legal         `yaml:"legal" envPrefix:"LEGAL_"`
 	Sessions       Sessions      `yaml:"sessions" envPrefix:"SESSIONS_"`
+	Accounts       Accounts      `yaml:"accounts" envPrefix:"ACCOUNTS_"`
 	Tokens         Tokens        `yaml:"tokens" envPrefix:"TOKENS_"`
 	Keys           Keys          `yaml:"keys" envPrefix:"KEYS_"`
 	Captcha        Captcha       `yaml:"captcha" envPrefix:"CAPTCHA_"`
@@ -110,6 +111,13 @@ type Legal struct {
 type Sessions struct {
 	Idle     time.Duration `yaml:"idle" env:"IDLE" doc:"life of a browser session after its last use"`
 	Absolute time.Duration `yaml:"absolute" env:"ABSOLUTE" doc:"life of a browser session after sign-in"`
+}
+
+// Accounts says when an account ends, and when a number alone is not enough for one.
+type Accounts struct {
+	DeletionDelay time.Duration `yaml:"deletion_delay" env:"DELETION_DELAY" doc:"how long an account that its owner deletes can be kept after all by signing in; 0s erases it at once"`
+	RecycleAfter  time.Duration `yaml:"recycle_after" env:"RECYCLE_AFTER" doc:"how long nobody used an account until a code typed on a strange device does not open it any more, since carriers give numbers to new people; 0s for never"`
+	Quarantine    time.Duration `yaml:"quarantine" env:"QUARANTINE" doc:"how long an account whose number went to somebody else waits for its owner before it is erased"`
 }
 
 // Tokens are the lives of what clients get.
