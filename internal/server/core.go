@@ -67,7 +67,8 @@ func OpenCore(ctx context.Context, c config.Config, log *slog.Logger) (_ *Core, 
 		DB: d, Vault: vault, Audit: trail, Ring: ring,
 		Clients: client.NewRegistry(d, vault, trail),
 		Grants:  grant.NewStore(d, trail),
-		Users:   user.New(d, vault, trail, user.PlainHTTP(!secure(c.Issuer)), user.Lifetimes(c.Sessions.Idle, c.Sessions.Absolute)),
+		Users: user.New(d, vault, trail, user.PlainHTTP(!secure(c.Issuer)), user.Lifetimes(c.Sessions.Idle, c.Sessions.Absolute),
+			user.Accounts(c.Accounts.DeletionDelay, c.Accounts.RecycleAfter, c.Accounts.Quarantine)),
 	}, nil
 }
 

@@ -81,31 +81,49 @@ func (p *Pages) checkCode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.codeMistake(w, r, c, err)
 	}
-	attempt := Attempt{
-		ClientID: c.flow.ClientID, AgreementVersion: proof.Note, Locale: p.language(r, c.flow),
-		Address: CallerOf(r.Context()).Address, UserAgent: r.UserAgent(), Browser: true,
+	attempt, err := p.attempt(r, c.flow)
+	if err != nil {
+		return err
+	}
+	attempt.AgreementVersion, attempt.KnownDevice = proof.Note, p.Users.KnownDevice(r, proof.Number)
+	in, err := p.Users.SignInBySMS(r.Context(), proof, attempt)
+	switch {
+	case errors.Is(err, ErrDisabled):
+		p.showError(w, r, c.flow, ErrDisabled, "/login?flow="+c.flow.ID) // another number may do
+		return nil
+	case errors.Is(err, ErrClosing), errors.Is(err, ErrRecycled):
+		return p.hold(w, r, c.flow, proof, in)
+	case err != nil:
+		return p.codeMistake(w, r, c, err)
+	}
+	return p.enter(w, r, c.flow, in, proof.Number)
+}
+
+// attempt is the context of a sign-in for f in this browser.
+func (p *Pages) attempt(r *http.Request, f Flow) (Attempt, error) {
+	a := Attempt{
+		ClientID: f.ClientID, Locale: p.language(r, f), Address: CallerOf(r.Context()).Address,
+		UserAgent: r.UserAgent(), Browser: true,
 	}
 	// The cookie that this browser had is worth nothing after the sign-in, nor is
 	// anybody's who knew it before.
-	if old, _, err := p.Users.SessionOf(r); err == nil {
-		attempt.Replaces = old.ID
-	} else if !isNotFound(err) {
-		return err
+	old, _, err := p.Users.SessionOf(r)
+	if err != nil && !isNotFound(err) {
+		return Attempt{}, err
 	}
-	in, err := p.Users.SignInBySMS(r.Context(), proof, attempt)
-	if errors.Is(err, ErrDisabled) {
-		p.showError(w, r, c.flow, ErrDisabled, "/login?flow="+c.flow.ID) // another number may do
-		return nil
-	}
-	if err != nil {
-		return p.codeMistake(w, r, c, err)
-	}
+	a.Replaces = old.ID
+	return a, nil
+}
+
+// enter gives the browser what a sign-in made, and goes on.
+func (p *Pages) enter(w http.ResponseWriter, r *http.Request, f Flow, in SignedIn, n sms.Number) error {
 	p.Users.setCookie(w, in)
-	p.Users.rememberDevice(w, r, proof.Number)
-	if c.flow, err = p.Flows.signedIn(w, c.flow, in.Session.ID); err != nil {
+	p.Users.rememberDevice(w, r, n)
+	f, err := p.Flows.signedIn(w, f, in.Session.ID)
+	if err != nil {
 		return err
 	}
-	p.carryOn(w, r, c.flow, in.Session)
+	p.carryOn(w, r, f, in.Session)
 	return nil
 }
 
@@ -155,6 +173,10 @@ func (p *Pages) codeMistake(w http.ResponseWriter, r *http.Request, c codePage, 
 	bad, ok := shown(err)
 	if !ok {
 		return err
+	}
+	if c.flow.held != nil && errors.Is(err, sms.ErrCodeExpired) {
+		p.seeHeld(w, r, c.flow)
+		return nil
 	}
 	if c.flow.session != "" && errors.Is(err, sms.ErrCodeExpired) {
 		session, _, err := p.Users.SessionOf(r)
