@@ -16,13 +16,16 @@ CREATE TABLE changes (
 -- People. The id is the OpenID subject: random, never derived from the number.
 CREATE TABLE users (
     id           TEXT PRIMARY KEY,
-    status       TEXT NOT NULL CHECK (status IN ('active', 'disabled')),
+    status       TEXT NOT NULL CHECK (status IN ('active', 'disabled', 'closing', 'quarantined')),
     claims       TEXT NOT NULL,         -- JSON, standard OpenID claims but the phone's
     created_at   BIGINT NOT NULL,
     updated_at   BIGINT NOT NULL,
-    grants_after BIGINT NOT NULL DEFAULT 0 -- sessions and grants of a sign-in at this time or before do not stand
+    grants_after BIGINT NOT NULL DEFAULT 0, -- sessions and grants of a sign-in at this time or before do not stand
+    seen_at      BIGINT NOT NULL DEFAULT 0, -- last sign-in, to the day: the first one of that day
+    closes_at    BIGINT                 -- when a closing or quarantined account is erased
 );
 CREATE INDEX users_created ON users (created_at, id);
+CREATE INDEX users_closing ON users (closes_at) WHERE closes_at IS NOT NULL;
 
 -- What a person is found by. Only live identifiers are here, so the key is unique.
 CREATE TABLE identifiers (
@@ -75,6 +78,16 @@ CREATE TABLE recovery_codes (
     used_at    BIGINT,
     PRIMARY KEY (user_id, lookup)
 );
+
+-- The number that an account had before it went to somebody else, for operators
+-- who give the account back to its owner. Nobody signs in by it.
+CREATE TABLE former_numbers (
+    user_id TEXT PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    lookup  BYTEA NOT NULL,             -- as in identifiers
+    sealed  BYTEA NOT NULL,
+    since   BIGINT NOT NULL
+);
+CREATE INDEX former_numbers_lookup ON former_numbers (lookup);
 
 -- Which version of the terms a person agreed to, when and for which client.
 CREATE TABLE agreements (
@@ -241,7 +254,7 @@ CREATE TABLE sms_providers (
     changed_at BIGINT NOT NULL
 );
 
--- Who did what to what, append only.
+-- Who did what to what, append only; erasing an account takes the person out.
 CREATE TABLE audit (
     id        TEXT PRIMARY KEY,
     at        BIGINT NOT NULL,

@@ -251,6 +251,10 @@ func headline(code string) string {
 		return "error.head_cancelled"
 	case "account_disabled":
 		return "error.head_disabled"
+	case "account_closing":
+		return "closing.title"
+	case "number_recycled":
+		return "recycled.title"
 	case "cookies_required":
 		return "error.head_cookies"
 	case "server_error", "temporarily_unavailable", "sms_provider_unavailable":
@@ -273,6 +277,16 @@ func (e *edition) date(iso string) string {
 		return iso
 	}
 	return t.Format(e.fixed["date.layout"])
+}
+
+// moment writes an RFC 3339 time as people do. A page does not know where its
+// reader is, so the zone is named.
+func (e *edition) moment(rfc3339 string) string {
+	t, err := time.Parse(time.RFC3339, rfc3339)
+	if err != nil {
+		return rfc3339
+	}
+	return t.UTC().Format(e.fixed["date.layout"] + " 15:04 UTC")
 }
 
 // Text returns one text - of a fault code or another key without a dot - in

@@ -213,6 +213,62 @@ func (p Account) facts() facts {
 	return facts{template: "account", common: p.Common, script: "dialtone.js"}
 }
 
+// Delete is /account/delete: ids page-delete, delete-confirm, delete-cancel.
+type Delete struct {
+	Common
+	Session string // the sid the page was made for; the POST repeats it
+	Masked  string
+	Until   string // RFC 3339, when it would be erased if deleted now; "" for at once
+}
+
+func (p Delete) facts() facts {
+	return facts{template: "delete", common: p.Common, script: "dialtone.js"}
+}
+
+// Deleted is /account/deleted, the receipt: id page-deleted.
+type Deleted struct {
+	Common
+	Until string // as in Delete; "" if it has been
+}
+
+func (p Deleted) facts() facts {
+	return facts{template: "deleted", common: p.Common}
+}
+
+// Closing is /login/closing, a sign-in to an account that is about to be deleted:
+// ids page-closing, keep-account, closing-leave.
+type Closing struct {
+	Common
+	Flow   string
+	Client *Client
+	Until  string // RFC 3339
+}
+
+func (p Closing) facts() facts {
+	return facts{
+		template: "closing", common: p.Common, client: p.Client,
+		step: []Field{{"flow", p.Flow}}, script: "dialtone.js", popup: p.Client != nil,
+	}
+}
+
+// Recycled is /login/recycled, a sign-in to an account that may be another
+// person's: ids page-recycled, start-anew, prove-NAME and proof-NAME for a proof
+// that is typed, use-passkey, recycled-leave.
+type Recycled struct {
+	Common
+	Flow    string
+	Client  *Client
+	Proofs  []string // "password", "totp", "recovery_code", "passkey"
+	Problem *Problem
+}
+
+func (p Recycled) facts() facts {
+	return facts{
+		template: "recycled", common: p.Common, client: p.Client, problem: p.Problem,
+		step: []Field{{"flow", p.Flow}}, script: "dialtone.js", popup: p.Client != nil,
+	}
+}
+
 // Legal is /legal/terms and /legal/privacy where the operator hosts them with
 // us: id page-legal.
 type Legal struct {
@@ -248,6 +304,7 @@ func (p Demo) facts() facts {
 func everyPage() []Page {
 	return []Page{
 		Login{}, Code{}, PasskeySetup{}, Consent{}, Logout{}, SignedOut{}, Error{},
-		FormPost{}, Account{}, Legal{}, Demo{}, QR{}, QRConfirm{}, QRResult{}, QRTyped{},
+		FormPost{}, Account{}, Delete{}, Deleted{}, Closing{}, Recycled{}, Legal{}, Demo{},
+		QR{}, QRConfirm{}, QRResult{}, QRTyped{},
 	}
 }

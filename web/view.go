@@ -65,6 +65,9 @@ func (v *view) StepTitle(title string) string { return cmp.Or(v.edition.fixed[ti
 // Date writes an ISO date in the language of the page.
 func (v *view) Date(iso string) string { return v.edition.date(iso) }
 
+// Moment writes an RFC 3339 time in the language of the page, to the minute.
+func (v *view) Moment(rfc3339 string) string { return v.edition.moment(rfc3339) }
+
 // Link returns u if it may be shown, else "".
 func (v *view) Link(u string) string { return linkURL(u) }
 

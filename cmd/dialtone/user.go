@@ -19,8 +19,8 @@ func (a *app) user() *cobra.Command {
 		a.userGet(), a.userList(), a.userCreate(), a.userUpdate(),
 		a.userVerb("disable", "Refuse an account everywhere, from the next request on", (*user.Service).Disable),
 		a.userVerb("enable", "Let a disabled account in again", (*user.Service).Enable),
-		a.userVerb("delete", "Delete an account; its number is free again", (*user.Service).Delete),
-		a.userSetPhone(), a.userImport(), a.userExport())
+		a.userVerb("delete", "Erase an account at once; its number is free again", (*user.Service).Delete),
+		a.userSetPhone(), a.userReleaseNumber(), a.userImport(), a.userExport())
 }
 
 // withUser runs a verb on the account that an argument names: a sub, or a number
@@ -47,9 +47,16 @@ func (a *app) withUser(ctx context.Context, who string, do func(context.Context,
 
 // userTable masks numbers: a list is often shown to others. JSON has them in full.
 func userTable(list ...user.User) table {
-	t := table{head: []string{"sub", "number", "status", "since"}}
+	t := table{head: []string{"sub", "number", "status", "since", "erased on"}}
 	for _, u := range list {
-		t.rows = append(t.rows, []string{u.ID, u.Phone.String(), u.Status, day(u.CreatedAt)})
+		number, erased := u.Phone.String(), ""
+		if !u.FormerPhone.IsZero() {
+			number = "was " + u.FormerPhone.String()
+		}
+		if !u.ClosesAt.IsZero() {
+			erased = day(u.ClosesAt)
+		}
+		t.rows = append(t.rows, []string{u.ID, number, u.Status, day(u.CreatedAt), erased})
 	}
 	return t
 }
@@ -66,13 +73,20 @@ func (a *app) userGet() *cobra.Command {
 }
 
 func (a *app) userList() *cobra.Command {
-	var after string
+	var after, former string
 	var limit int
+	var filter user.Filter
 	cmd := &cobra.Command{
 		Use: "list", Short: "Show accounts", Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if former != "" {
+				var err error
+				if filter.Former, err = sms.FromE164(former); err != nil {
+					return err
+				}
+			}
 			return a.withCore(cmd.Context(), func(ctx context.Context, core *server.Core) error {
-				list, err := core.Users.List(ctx, after, limit)
+				list, err := core.Users.ListOf(ctx, filter, after, limit)
 				if err != nil {
 					return err
 				}
@@ -80,6 +94,8 @@ func (a *app) userList() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&filter.Status, "status", "", "only active, disabled, closing or quarantined ones")
+	cmd.Flags().StringVar(&former, "former", "", "only those that had this number until it went to somebody else")
 	cmd.Flags().StringVar(&after, "after", "", "go on after this sub")
 	cmd.Flags().IntVar(&limit, "limit", 100, "at most this many")
 	return cmd
@@ -171,6 +187,25 @@ func (a *app) userSetPhone() *cobra.Command {
 			}
 			return a.withUser(cmd.Context(), args[0], func(ctx context.Context, core *server.Core, u user.User) error {
 				return core.Users.SetPhone(ctx, u.ID, n)
+			})
+		},
+	}
+}
+
+func (a *app) userReleaseNumber() *cobra.Command {
+	return &cobra.Command{
+		Use: "release-number +NUMBER", Short: "Say that a number went to another person: its account is quarantined", Args: exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := sms.FromE164(args[0])
+			if err != nil {
+				return err
+			}
+			return a.withCore(cmd.Context(), func(ctx context.Context, core *server.Core) error {
+				u, err := core.Users.ReleaseNumber(ctx, n)
+				if err != nil {
+					return err
+				}
+				return a.print(cmd, u, userTable(u))
 			})
 		},
 	}

@@ -1,7 +1,8 @@
 // Package audit is the append-only record of who did what to whom.
 //
 // A line joins the transaction of what it tells about: both happen or neither
-// does. Nothing changes a line, and nothing but Purge removes one.
+// does. Nothing but Forget and DropAddress changes a line, which take a person
+// out of it, and nothing but Purge removes one.
 package audit
 
 import (

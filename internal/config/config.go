@@ -26,6 +26,7 @@ type Config struct {
 	Legal          Legal         `yaml:"legal" envPrefix:"LEGAL_"`
 	Sessions       Sessions      `yaml:"sessions" envPrefix:"SESSIONS_"`
 	Passkeys       Passkeys      `yaml:"passkeys" envPrefix:"PASSKEYS_"`
+	Accounts       Accounts      `yaml:"accounts" envPrefix:"ACCOUNTS_"`
 	Tokens         Tokens        `yaml:"tokens" envPrefix:"TOKENS_"`
 	Keys           Keys          `yaml:"keys" envPrefix:"KEYS_"`
 	Captcha        Captcha       `yaml:"captcha" envPrefix:"CAPTCHA_"`
@@ -136,6 +137,13 @@ type Sessions struct {
 type Passkeys struct {
 	Enabled bool `yaml:"enabled" env:"ENABLED" doc:"let people add passkeys and sign in with them; they belong to the issuer's host, which must be a name"`
 	Offer   bool `yaml:"offer" env:"OFFER" doc:"offer a passkey after a sign-in by code, where the device can make one, once in 30 days at most"`
+}
+
+// Accounts says when an account ends, and when a number alone is not enough for one.
+type Accounts struct {
+	DeletionDelay time.Duration `yaml:"deletion_delay" env:"DELETION_DELAY" doc:"how long an account that its owner deletes can be kept after all by signing in; 0s erases it at once"`
+	RecycleAfter  time.Duration `yaml:"recycle_after" env:"RECYCLE_AFTER" doc:"how long nobody used an account until a code typed on a strange device does not open it any more, since carriers give numbers to new people; 0s for never"`
+	Quarantine    time.Duration `yaml:"quarantine" env:"QUARANTINE" doc:"how long an account whose number went to somebody else waits for its owner before it is erased"`
 }
 
 // Tokens are the lives of what clients get.

@@ -144,6 +144,7 @@ func defaults(dev bool) Config {
 		Legal:    Legal{Version: "1"},
 		Sessions: Sessions{Idle: 168 * time.Hour, Absolute: 720 * time.Hour},
 		Passkeys: Passkeys{Enabled: true, Offer: true},
+		Accounts: Accounts{DeletionDelay: 168 * time.Hour, RecycleAfter: 2160 * time.Hour, Quarantine: 4320 * time.Hour},
 		Tokens: Tokens{
 			Access: 10 * time.Minute, ID: time.Hour, Code: time.Minute,
 			RefreshIdle: 720 * time.Hour, RefreshAbsolute: 4320 * time.Hour, RefreshGrace: 30 * time.Second,

@@ -13,6 +13,11 @@ func (k *checker) lives(c *Config) {
 	k.within("sessions.idle", c.Sessions.Idle, time.Second, year)
 	k.within("sessions.absolute", c.Sessions.Absolute, time.Second, year)
 	k.atMost("sessions.idle", c.Sessions.Idle, "sessions.absolute", c.Sessions.Absolute)
+	k.within("accounts.deletion_delay", c.Accounts.DeletionDelay, 0, 15*24*time.Hour) // an account must be gone in 15 working days
+	if c.Accounts.RecycleAfter != 0 {
+		k.within("accounts.recycle_after", c.Accounts.RecycleAfter, 24*time.Hour, 5*year)
+	}
+	k.within("accounts.quarantine", c.Accounts.Quarantine, 24*time.Hour, 5*year)
 	k.within("tokens.access", c.Tokens.Access, time.Second, time.Hour)
 	k.within("tokens.id", c.Tokens.ID, time.Second, 24*time.Hour)
 	k.within("tokens.code", c.Tokens.Code, time.Second, time.Minute) // RFC 9700 section 2.1.1: short

@@ -171,6 +171,8 @@ func TestWhatIsAccepted(t *testing.T) {
 		`sms: {providers: {h: {type: webhook, url: "http://127.0.0.1:4711/x", secret: s}}}`,
 		`sms: {limits: {service_per_day: 1000000000, per_address_hour: 5000000, per_address_day: 5000000}, ` + provider + `}`,
 		`tokens: {refresh_grace: 0s}`,
+		`accounts: {deletion_delay: 0s, recycle_after: 0s, quarantine: 24h}`,
+		`accounts: {deletion_delay: 360h, recycle_after: 24h}`,
 		client + `, subject_type: public, jwks: null, backchannel_logout_session_required: false}]`,
 		client + `, response_modes: [query, form_post], response_types: [code], require_pkce: true}]`,
 		`clients: [{client_id: m, client_secret: s, grant_types: [client_credentials]}]`,
@@ -216,6 +218,19 @@ func TestLimitsCannotBeSwitchedOffOrRaisedBeyondReason(t *testing.T) {
 			got := problems(t, second(load(t, set(fmt.Sprintf("sms: {limits: {%s: %s}, %s}", limit, value, provider)))))
 			if !slices.ContainsFunc(got, func(p string) bool { return strings.HasPrefix(p, "sms.limits."+limit+": ") }) {
 				t.Errorf("%s: %s: %q", limit, value, got)
+			}
+		}
+	}
+}
+
+func TestAccountsEndInReasonableTime(t *testing.T) {
+	for setting, values := range map[string][]string{
+		"deletion_delay": {"-1h", "361h"}, "recycle_after": {"-1h", "1h", "50000h"}, "quarantine": {"0s", "23h", "50000h"},
+	} {
+		for _, value := range values {
+			got := problems(t, second(load(t, set(fmt.Sprintf("accounts: {%s: %s}", setting, value)))))
+			if len(got) != 1 || !strings.HasPrefix(got[0], "accounts."+setting+": ") {
+				t.Errorf("%s: %s: %q", setting, value, got)
 			}
 		}
 	}

@@ -100,9 +100,15 @@ func (s *Server) codeCheck(r *http.Request) engine.CodeCheck {
 }
 
 // asInvalidCode hides which refusal it was: whether an account exists, is
-// disabled or has tries left is nobody's business who cannot bring the code.
+// disabled or has tries left is nobody's business who cannot bring the code. Who
+// did bring it, and can go on in a browser, is told so: the description begins
+// with a code of ours.
 func asInvalidCode(err error) error {
 	var f *fault.Error
+	if errors.Is(err, user.ErrClosing) || errors.Is(err, user.ErrRecycled) {
+		errors.As(err, &f)
+		return errInvalidCode.Describe("%s: %s", f.Code, f.Description).Because(err)
+	}
 	if errors.As(err, &f) && f.Status < 500 {
 		return errInvalidCode.Because(err)
 	}

@@ -68,7 +68,8 @@ func OpenCore(ctx context.Context, c config.Config, log *slog.Logger) (_ *Core, 
 		Clients: client.NewRegistry(d, vault, trail),
 		Grants:  grant.NewStore(d, trail),
 		Users: user.New(d, vault, trail, user.PlainHTTP(!secure(c.Issuer)),
-			user.Lifetimes(c.Sessions.Idle, c.Sessions.Absolute), user.Regions(c.SMS.Regions)),
+			user.Lifetimes(c.Sessions.Idle, c.Sessions.Absolute), user.Regions(c.SMS.Regions),
+			user.Accounts(c.Accounts.DeletionDelay, c.Accounts.RecycleAfter, c.Accounts.Quarantine)),
 	}, nil
 }
 

@@ -74,6 +74,7 @@ func (s *Server) purge(ctx context.Context) {
 		}
 		now := time.Now()
 		for what, purge := range map[string]func(context.Context, time.Time) (int64, error){
+			"accounts": s.core.Users.EraseDue,
 			"sessions": s.core.Users.Purge,
 			"grants":   s.core.Grants.Purge,
 			"messages": s.sms.Purge,

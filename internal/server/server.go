@@ -134,7 +134,8 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Server, err error)
 		return nil, fmt.Errorf("start the authorization server: %w", err)
 	}
 	s.pages = &user.Pages{
-		Users: s.core.Users, SMS: s.sms, Captcha: human, Site: s.site, Flows: flows, Next: s.oauth, Ephemeral: s.short,
+		Users: s.core.Users, SMS: s.sms, Captcha: human, Proofs: s.core.Users.OwnProofs(), Site: s.site, Flows: flows,
+		Next: s.oauth, Ephemeral: s.short,
 		Issuer: c.Issuer, AgreementVersion: c.Legal.Version, OfferPasskeys: c.Passkeys.Offer, Log: o.Log,
 	}
 	s.public = s.routes(o.Dev)

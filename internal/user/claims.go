@@ -46,12 +46,18 @@ func StandardClaims(scopes []string, u User) map[string]any {
 
 // Document is the whole account under the standard claim names, with status and
 // created_at (seconds, as updated_at is), for the operator's eyes: it holds the
-// number in clear.
+// number in clear. closes_at and former_phone_number are there if they apply.
 func (u User) Document() map[string]any {
 	out := StandardClaims([]string{"profile", "email", "address", "phone"}, u)
 	out["sub"] = u.ID
 	out["status"] = u.Status
 	out["created_at"] = u.CreatedAt.Unix()
+	if !u.ClosesAt.IsZero() {
+		out["closes_at"] = u.ClosesAt.Unix()
+	}
+	if !u.FormerPhone.IsZero() {
+		out["former_phone_number"] = u.FormerPhone.E164()
+	}
 	return out
 }
 

@@ -89,16 +89,16 @@ func (p *Pages) checkCode(w http.ResponseWriter, r *http.Request) error {
 	}
 	attempt.AgreementVersion = proof.Note
 	in, err := p.Users.SignInBySMS(r.Context(), proof, attempt)
-	if errors.Is(err, ErrDisabled) {
+	switch {
+	case errors.Is(err, ErrDisabled):
 		p.showError(w, r, c.flow, ErrDisabled, "/login?flow="+c.flow.ID) // another number may do
 		return nil
-	}
-	if err != nil {
+	case errors.Is(err, ErrClosing), errors.Is(err, ErrRecycled):
+		return p.hold(w, r, c.flow, proof.Number, proof.Note, in)
+	case err != nil:
 		return p.codeMistake(w, r, c, err)
 	}
-	p.Users.setCookie(w, in)
-	p.Users.rememberDevice(w, r, proof.Number)
-	if c.flow, err = p.Flows.signedIn(w, c.flow, in.Session.ID); err != nil {
+	if c.flow, err = p.enter(w, r, c.flow, in, proof.Number); err != nil {
 		return err
 	}
 	if c.makesPasskeys && p.offersPasskey(w, r, in.User.ID) {
@@ -114,6 +114,7 @@ func (p *Pages) attempt(r *http.Request, f Flow) (Attempt, error) {
 	a := Attempt{
 		ClientID: f.ClientID, Locale: p.language(r, f), Address: CallerOf(r.Context()).Address,
 		UserAgent: r.UserAgent(), Browser: true,
+		KnownDevice: func(n sms.Number) bool { return p.Users.KnownDevice(r, n) },
 	}
 	// The cookie that this browser had is worth nothing after the sign-in, nor is
 	// anybody's who knew it before.
@@ -123,6 +124,20 @@ func (p *Pages) attempt(r *http.Request, f Flow) (Attempt, error) {
 	}
 	a.Replaces = old.ID
 	return a, nil
+}
+
+// enter gives the browser what a sign-in made, and lets it remember the number, if
+// there is one. It returns the flow as it is now.
+func (p *Pages) enter(w http.ResponseWriter, r *http.Request, f Flow, in SignedIn, n sms.Number) (Flow, error) {
+	p.Users.setCookie(w, in)
+	if !n.IsZero() {
+		p.Users.rememberDevice(w, r, n)
+	}
+	f, err := p.Flows.signedIn(w, f, in.Session.ID)
+	if err != nil {
+		return Flow{}, err
+	}
+	return f, nil
 }
 
 // carryOn goes where a flow leads after its sign-in.
@@ -171,6 +186,10 @@ func (p *Pages) codeMistake(w http.ResponseWriter, r *http.Request, c codePage, 
 	bad, ok := shown(err)
 	if !ok {
 		return err
+	}
+	if c.flow.held != nil && errors.Is(err, sms.ErrCodeExpired) {
+		p.seeHeld(w, r, c.flow)
+		return nil
 	}
 	if errors.Is(err, sms.ErrCodeExpired) {
 		if session, _, ok := p.signedInBy(r, c.flow); ok {

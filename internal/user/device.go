@@ -13,9 +13,10 @@ import (
 
 // The device cookie is "<payload>.<MAC>": a random device id and, newest first,
 // a keyed hash of each of the last numbers that signed in on this browser. It
-// proves no identity; a number's reserve of messages is kept for its devices, and
-// the id counts what one browser asks for. A browser that keeps no cookie is
-// nobody in particular, and nothing else depends on it.
+// proves no identity; a number's reserve of messages is kept for its devices, the
+// id counts what one browser asks for, and an account that was idle for long opens
+// by a code on a device of its number. A browser that keeps no cookie is nobody in
+// particular.
 const (
 	deviceCookie  = "dialtone_device"
 	deviceLife    = 400 * 24 * time.Hour // browsers keep no cookie longer

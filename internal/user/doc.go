@@ -17,12 +17,21 @@
 //
 // Four cookies, none readable by script: the flow (sealed, 30 minutes), the
 // session (id and secret; the table keeps only the secret's hash), the device (an
-// id, and which numbers signed in here before; it buys a share of the SMS budget
-// and lets limits count browsers, nothing else) and that a passkey was offered here lately.
+// id, and which numbers signed in here before; it buys a share of the SMS budget,
+// lets limits count browsers, and keeps an idle account within its number's reach)
+// and that a passkey was offered here lately.
 //
 // A password, an authenticator app and recovery codes are options of an account.
 // A wrong one is counted and committed before it is compared, and after ten the
 // next one waits (see charge); no number of them stops the sign-in by SMS.
+//
+// An account ends in two steps: its owner closes it, which a sign-in can take
+// back for some days, and EraseDue erases it. One that was idle for long is not
+// opened by its number alone, which may be another person's by now; it is
+// quarantined, without a number, if that person starts a new one.
+//
+//	active ──> closing ──> (erased)      active ──> quarantined ──> (erased)
+//	   └── keep ──┘                         └── operator, other proof ──┘
 //
 // Whatever a person or a client may learn is a *fault.Error; db.ErrNotFound is
 // the answer of look-ups. Whether a number has an account shows nowhere before

@@ -35,7 +35,7 @@ func (s *Service) triedFactor(userID, factor string) tried {
 // owner signed in on before have a count of their own, here and of the factor, so
 // no stranger's guesses make the owner wait there.
 func (s *Service) triedName(id identifier, o owner) tried {
-	return tried{s.vault.Index(labelFailures, []byte("typed"+o.pool()+"|"+id.kind+"|"+id.value)), o.user.ID}
+	return tried{s.vault.Index(labelFailures, []byte("typed"+o.pool()+"|"+id.kind+"|"+id.value)), o.ID}
 }
 
 // charge counts a try as a failure before anything is compared, and is durable when

@@ -52,6 +52,7 @@ type Flow struct {
 
 	secret  []byte
 	session string // that a sign-in of this flow made, "" before
+	held    *held  // a sign-in that waits for a decision, nil for none
 }
 
 // Binding is what this flow's challenges are bound to: 32 bytes that only the
@@ -141,7 +142,7 @@ func (fs *Flows) End(w http.ResponseWriter, f Flow) { fs.cookies.clear(w, flowCo
 // signedIn notes in the cookie that a sign-in of f made this session, so that
 // the pages of a flow which goes on know it when they are come back to.
 func (fs *Flows) signedIn(w http.ResponseWriter, f Flow, session string) (Flow, error) {
-	f.session = session
+	f.session, f.held = session, nil
 	value, err := fs.seal(f)
 	if err != nil {
 		return Flow{}, err
@@ -184,6 +185,7 @@ func (fs *Flows) makeRoom(w http.ResponseWriter, r *http.Request, size int) {
 type sealedFlow struct {
 	Flow
 	Session string `json:",omitempty"`
+	Held    *held  `json:",omitempty"`
 }
 
 // seal encodes a flow as secret, length of the JSON, JSON, Request - the request
@@ -193,7 +195,7 @@ func (fs *Flows) seal(f Flow) (string, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false) // no browser reads it, and an ampersand would take six bytes
-	if err := encoder.Encode(sealedFlow{f, f.session}); err != nil {
+	if err := encoder.Encode(sealedFlow{f, f.session, f.held}); err != nil {
 		return "", fmt.Errorf("encode flow: %w", err)
 	}
 	head := text.Bytes()
@@ -239,7 +241,7 @@ func decodeFlow(plain []byte) (Flow, error) {
 	if err := json.Unmarshal(head, &f); err != nil {
 		return Flow{}, fmt.Errorf("decode: %w", err)
 	}
-	f.secret, f.session = secret, f.Session
+	f.secret, f.session, f.held = secret, f.Session, f.Held
 	if len(request) > 0 {
 		f.Request = request
 	}

@@ -41,7 +41,8 @@ const ImportBatch = 500
 // file can be imported again, and goes on where it was broken off.
 //
 // An imported number is not verified until its owner signs in by SMS; it can
-// be signed in with by password. An e-mail address is verified if the row says so.
+// be signed in with by password. The operator vouches for it as of now, however old
+// the account is: it is not idle. An e-mail address is verified if the row says so.
 func (s *Service) Import(ctx context.Context, rows []Row) ([]Outcome, error) {
 	outcomes, err := s.importAll(ctx, rows)
 	if !errors.Is(err, db.ErrConflict) {
@@ -98,7 +99,7 @@ func (s *Service) importOne(ctx context.Context, r record) (result, reason strin
 	if err != nil {
 		return "", "", err
 	}
-	if err := s.db.ExecLater(ctx, `INSERT INTO users (id, status, claims, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)`,
+	if err := s.db.ExecLater(ctx, `INSERT INTO users (id, status, claims, created_at, updated_at, seen_at) VALUES ($1, $2, $3, $4, $5, $5)`,
 		id, Active, claims, db.Micros(r.createdAt), now); err != nil {
 		return "", "", fmt.Errorf("import user: %w", err)
 	}

@@ -29,39 +29,50 @@ func (s *Service) Get(ctx context.Context, id string) (User, error) {
 
 // FindByNumber returns the account of a number.
 func (s *Service) FindByNumber(ctx context.Context, n sms.Number) (User, error) {
-	u, _, err := s.findByLookup(ctx, n.Index(s.vault))
+	acc, err := s.accountOf(ctx, n.Index(s.vault))
 	if err != nil {
 		return User{}, err
 	}
-	return u, s.record(ctx, "user.viewed", operator, u.ID, nil)
+	return acc.User, s.record(ctx, "user.viewed", operator, acc.ID, nil)
+}
+
+// Filter says which accounts to list; the zero Filter takes all.
+type Filter struct {
+	Status string     // "" for any
+	Former sms.Number // accounts that had this number until it went to somebody else
 }
 
 // List returns accounts in the order of their making, at most limit (up to
 // 1000), that come after the one with the id after; "" begins. It answers
 // db.ErrNotFound if that account is gone.
 func (s *Service) List(ctx context.Context, after string, limit int) ([]User, error) {
+	return s.ListOf(ctx, Filter{}, after, limit)
+}
+
+// ListOf is List for some of the accounts.
+func (s *Service) ListOf(ctx context.Context, f Filter, after string, limit int) ([]User, error) {
 	from := int64(-1)
 	if after != "" {
 		if err := s.db.QueryRow(ctx, `SELECT created_at FROM users WHERE id = $1`, after).Scan(&from); err != nil {
 			return nil, fmt.Errorf("find where the list goes on: %w", err)
 		}
 	}
-	rows, err := s.db.Query(ctx, `
-		SELECT u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at
-		FROM users u LEFT JOIN identifiers i ON i.user_id = u.id AND i.kind = 'phone'
+	rows, err := s.db.Query(ctx, selectUser+`
 		WHERE (u.created_at, u.id) > ($1, $2)
-		ORDER BY u.created_at, u.id LIMIT $3`, from, after, max(1, min(limit, 1000)))
+			AND (CAST($4 AS TEXT) = '' OR u.status = $4) AND (NOT CAST($5 AS BOOLEAN) OR f.lookup = $6)
+		ORDER BY u.created_at, u.id LIMIT $3`, from, after, max(1, min(limit, 1000)),
+		f.Status, !f.Former.IsZero(), f.Former.Index(s.vault))
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)
 	}
 	defer rows.Close()
 	var users []User
 	for rows.Next() {
-		var r row
+		var r fullRow
 		if err := rows.Scan(r.columns()...); err != nil {
 			return nil, fmt.Errorf("list users: %w", err)
 		}
-		u, err := s.user(r)
+		u, err := s.fullUser(r)
 		if err != nil {
 			return nil, err
 		}
@@ -134,7 +145,9 @@ func (s *Service) patch(ctx context.Context, id string, patch map[string]any) (U
 	return u, nil
 }
 
-// Disable refuses the account everything and ends its sessions and grants for good.
+// Disable refuses the account everything and ends its sessions and grants for
+// good. db.ErrConflict for one that is closing or quarantined: nobody signs in to
+// it as it is, and it would forget what becomes of it.
 func (s *Service) Disable(ctx context.Context, id string) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
 		if err := s.signOut(ctx, id, "user.disabled"); err != nil {
@@ -144,7 +157,8 @@ func (s *Service) Disable(ctx context.Context, id string) error {
 	})
 }
 
-// Enable lets a disabled account sign in again; its sessions and grants stay ended.
+// Enable lets a disabled account sign in again; its sessions and grants stay
+// ended. db.ErrConflict as for Disable.
 func (s *Service) Enable(ctx context.Context, id string) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
 		if err := s.touch(ctx, id, "user.enabled", operator); err != nil {
@@ -155,15 +169,20 @@ func (s *Service) Enable(ctx context.Context, id string) error {
 }
 
 func (s *Service) setStatus(ctx context.Context, id, status string) error {
-	if _, err := s.db.Exec(ctx, `UPDATE users SET status = $1 WHERE id = $2`, status, id); err != nil {
+	n, err := s.db.Exec(ctx, `UPDATE users SET status = $1 WHERE id = $2 AND status IN ('active', 'disabled')`, status, id)
+	if err != nil {
 		return fmt.Errorf("set status: %w", err)
+	}
+	if n == 0 {
+		return fmt.Errorf("the account is closing or quarantined: %w", db.ErrConflict)
 	}
 	return nil
 }
 
 // SetPhone gives the account another number, unverified until it signs in with it,
 // and ends its sessions and grants: whoever held the old number must not stay, nor
-// learn the new one from userinfo. Passkeys go for the same reason.
+// learn the new one from userinfo. Passkeys go for the same reason. The operator
+// vouches for the number, so a quarantined account is its owner's again.
 func (s *Service) SetPhone(ctx context.Context, id string, n sms.Number) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
 		if err := s.signOut(ctx, id, "user.phone_changed"); err != nil {
@@ -180,23 +199,26 @@ func (s *Service) SetPhone(ctx context.Context, id string, n sms.Number) error {
 			n.Index(s.vault), id, s.seal(n.E164(), id)); err != nil {
 			return fmt.Errorf("set number: %w", err)
 		}
+		if _, err := s.db.Exec(ctx, `
+			UPDATE users SET seen_at = $1, closes_at = CASE WHEN status = 'quarantined' THEN NULL ELSE closes_at END,
+				status = CASE WHEN status = 'quarantined' THEN 'active' ELSE status END
+			WHERE id = $2`, db.Micros(time.Now()), id); err != nil {
+			return fmt.Errorf("take the account out of quarantine: %w", err)
+		}
+		if _, err := s.db.Exec(ctx, `DELETE FROM former_numbers WHERE user_id = $1`, id); err != nil {
+			return fmt.Errorf("forget the former number: %w", err)
+		}
 		return nil
 	})
 }
 
-// Delete removes an account with its identifiers, agreements, sessions, consents
-// and grants. The number is free: whoever signs in with it next is a new subject.
+// Delete erases an account at once, as EraseDue does.
 func (s *Service) Delete(ctx context.Context, id string) error {
-	return s.db.Tx(ctx, func(ctx context.Context) error {
-		n, err := s.db.Exec(ctx, `DELETE FROM users WHERE id = $1`, id)
-		if err != nil {
-			return fmt.Errorf("delete user: %w", err)
-		}
-		if n == 0 {
-			return fmt.Errorf("delete user: %w", db.ErrNotFound)
-		}
-		return s.record(ctx, "user.deleted", operator, id, nil)
-	})
+	erased, err := s.erase(ctx, id, operator, time.Now())
+	if err == nil && !erased {
+		err = fmt.Errorf("delete user: %w", db.ErrNotFound)
+	}
+	return err
 }
 
 // RevokeSession ends one session; db.ErrNotFound if it is not a live one.
@@ -252,13 +274,40 @@ func (s *Service) signOutBut(ctx context.Context, id, event string, by By) error
 }
 
 func (s *Service) find(ctx context.Context, id string) (User, error) {
-	var r row
-	err := s.db.QueryRow(ctx, `
-		SELECT u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at
-		FROM users u LEFT JOIN identifiers i ON i.user_id = u.id AND i.kind = 'phone'
-		WHERE u.id = $1`, id).Scan(r.columns()...)
-	if err != nil {
+	var r fullRow
+	if err := s.db.QueryRow(ctx, selectUser+` WHERE u.id = $1`, id).Scan(r.columns()...); err != nil {
 		return User{}, fmt.Errorf("find user: %w", err)
 	}
-	return s.user(r)
+	return s.fullUser(r)
+}
+
+// selectUser reads accounts with all that operators may know of them, as fullRow.
+const selectUser = `
+	SELECT u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at, u.closes_at, f.sealed
+	FROM users u
+	LEFT JOIN identifiers i ON i.user_id = u.id AND i.kind = 'phone'
+	LEFT JOIN former_numbers f ON f.user_id = u.id`
+
+type fullRow struct {
+	row
+	closesAt *int64
+	former   []byte
+}
+
+func (r *fullRow) columns() []any { return append(r.row.columns(), &r.closesAt, &r.former) }
+
+func (s *Service) fullUser(r fullRow) (User, error) {
+	u, err := s.user(r.row)
+	if err != nil {
+		return User{}, err
+	}
+	u.ClosesAt = timeOf(r.closesAt)
+	if len(r.former) > 0 {
+		had, err := s.FromRow(u.ID, "", r.former, 0, u.UpdatedAt)
+		if err != nil {
+			return User{}, err
+		}
+		u.FormerPhone = had.Phone
+	}
+	return u, nil
 }

@@ -132,7 +132,7 @@ func TestADeletedUserComesBackAsSomebodyElse(t *testing.T) {
 		if again := h.signIn(fixture(0)); !again.Created || again.User.ID == in.User.ID {
 			t.Error("the old account came back")
 		}
-		if n := h.rows(`SELECT count(*) FROM audit WHERE user_id = $1`, in.User.ID); n != 2 {
+		if n := h.rows(`SELECT count(*) FROM audit WHERE user_id = $1`, h.users.pseudonym(in.User.ID)); n != 2 {
 			t.Errorf("%d audit lines of the deleted user, want 2", n)
 		}
 	})
@@ -279,7 +279,7 @@ func TestEveryVerbIsRecorded(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		lines, err := audit.New(d).List(ctx, u.ID, audit.Entry{}, 20)
+		lines, err := audit.New(d).List(ctx, h.users.pseudonym(u.ID), audit.Entry{}, 20)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,7 +36,7 @@ type Texts interface {
 	Check(ctx context.Context, ref sms.Ref, code string) (sms.Proof, error)
 }
 
-// Pages are /login with its steps, /qr, /account and /legal. Forms arrive from our own
+// Pages are /login with its steps, /qr, /account with its own, and /legal. Forms arrive from our own
 // pages alone: the server refuses cross-origin POSTs before they come here, and
 // without the flow's cookie, which is SameSite and of this very browser, a POST
 // does nothing.
@@ -49,6 +49,7 @@ type Pages struct {
 	Ephemeral        EphemeralState // nil for none: then there is no sign-in by QR code
 	Issuer           string         // what QR codes lead to
 	Captcha          HumanCheck     // nil for none: what asks for a check is then refused
+	Proofs           Proofs         // nil for none: then nobody has one
 	AgreementVersion string
 	OfferPasskeys    bool         // after a sign-in by code
 	Log              *slog.Logger // nil means slog.Default()
@@ -65,10 +66,17 @@ func (p *Pages) Mount(r chi.Router) {
 	r.Post("/login/code", p.answer(p.checkCode))
 	r.Post("/login/code/resend", p.answer(p.resendCode))
 	r.Get("/login/code/status", p.codeStatus)
+	r.Get("/login/closing", p.answer(p.showClosing))
+	r.Post("/login/closing", p.answer(p.keep))
+	r.Get("/login/recycled", p.answer(p.showRecycled))
+	r.Post("/login/recycled", p.answer(p.answerRecycled))
 	if p.Ephemeral != nil {
 		p.mountQR(r)
 	}
 	r.Get("/account", p.answer(p.showAccount))
+	r.Get("/account/delete", p.answer(p.showDelete))
+	r.Post("/account/delete", p.answer(p.deleteAccount))
+	r.Get("/account/deleted", p.answer(p.showDeleted))
 	if p.Users.HasPasskeys() {
 		p.mountPasskeys(r)
 	}

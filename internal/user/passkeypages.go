@@ -144,18 +144,20 @@ func (p *Pages) checkPasskey(w http.ResponseWriter, r *http.Request) error {
 	in, err := p.Users.SignInByPasskey(r.Context(), Assertion{
 		Binding: f.Binding(), State: form.Get("state"), Response: []byte(form.Get("response")), Terms: p.agreement(f),
 	}, attempt)
-	if errors.Is(err, ErrDisabled) {
-		p.showError(w, r, f, ErrDisabled, "/login?flow="+f.ID)
-		return nil
+	var proven sms.Number
+	if !in.User.PhoneVerifiedAt.IsZero() {
+		proven = in.User.Phone
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrClosing) && !proven.IsZero():
+		return p.hold(w, r, f, proven, attempt.AgreementVersion, in)
+	case errors.Is(err, ErrDisabled), errors.Is(err, ErrClosing):
+		p.showError(w, r, f, p.faultOf(r.Context(), err), "/login?flow="+f.ID)
+		return nil
+	case err != nil:
 		return p.passkeyMistake(w, r, f, agreed, err)
 	}
-	p.Users.setCookie(w, in)
-	if !in.User.PhoneVerifiedAt.IsZero() {
-		p.Users.rememberDevice(w, r, in.User.Phone)
-	}
-	if f, err = p.Flows.signedIn(w, f, in.Session.ID); err != nil {
+	if f, err = p.enter(w, r, f, in, proven); err != nil {
 		return err
 	}
 	p.carryOn(w, r, f, in.Session)

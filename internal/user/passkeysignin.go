@@ -54,7 +54,8 @@ func (s *Service) BeginPasskeySignIn(binding []byte) (PasskeyChallenge, error) {
 // SignInByPasskey verifies the answer and makes the session and the audit record;
 // the attempt's AMR and ACR are the passkey's. Faults: passkeys_unavailable,
 // passkey_expired, passkey_failed, passkey_unknown, passkey_cloned,
-// agreement_required, account_disabled.
+// agreement_required, account_disabled; account_closing, beside which comes what the
+// pages go on with. A quarantined account is taken back into use.
 //
 // Like a code, a challenge that was answered rightly is used up whatever comes of it.
 func (s *Service) SignInByPasskey(ctx context.Context, a Assertion, at Attempt) (SignedIn, error) {
@@ -87,46 +88,41 @@ func (s *Service) SignInByPasskey(ctx context.Context, a Assertion, at Attempt) 
 
 // signInWith does what follows a verified assertion in one transaction. A refusal
 // is committed, so that it is on record, and told afterwards.
-func (s *Service) signInWith(ctx context.Context, key passkeyRow, data protocol.AuthenticatorData, terms string, at Attempt) (in SignedIn, err error) {
-	var refusal *fault.Error
-	err = s.db.Tx(ctx, func(ctx context.Context) error {
-		now := time.Now()
-		in, refusal = SignedIn{}, nil
-		var err error
-		if refusal, err = s.advance(ctx, key, data, now); refusal != nil || err != nil {
+func (s *Service) signInWith(ctx context.Context, key passkeyRow, data protocol.AuthenticatorData, terms string, at Attempt) (SignedIn, error) {
+	return settle(func() (in SignedIn, err error) {
+		err = s.db.Tx(ctx, func(ctx context.Context) error {
+			in, err = s.signInByKey(ctx, key, data, terms, at)
 			return err
-		}
-		if in, err = s.findForSignIn(ctx, key.userID, now); err != nil {
-			return err
-		}
-		in.AMR, in.ACR = at.AMR, at.ACR
-		if in.User.Status != Active {
-			refusal = ErrDisabled
-			return s.recordSignIn(ctx, "login.refused", in, at)
-		}
-		if agreed, err := s.agreedTo(ctx, key.userID, terms, at); err != nil {
-			return err
-		} else if !agreed {
-			refusal = errAgreementRequired
-			return nil
-		}
-		if err := s.keepAgreement(ctx, in.User.ID, at, now); err != nil {
-			return err
-		}
-		if at.Browser {
-			if in.Session, in.Secret, err = s.openSession(ctx, in.User.ID, at, in.AuthTime); err != nil {
-				return err
-			}
-		}
-		return s.recordSignIn(ctx, "login.succeeded", in, at)
+		})
+		return in, err
 	})
-	if err == nil && refusal != nil {
-		err = refusal
+}
+
+func (s *Service) signInByKey(ctx context.Context, key passkeyRow, data protocol.AuthenticatorData, terms string, at Attempt) (in SignedIn, err error) {
+	now := time.Now()
+	if in.against, err = s.advance(ctx, key, data, now); in.against != nil || err != nil {
+		return in, err
+	}
+	acc, err := s.accountByID(ctx, key.userID)
+	if isNotFound(err) { // and took its passkeys along
+		return in, ErrPasskeyUnknown
 	}
 	if err != nil {
-		return SignedIn{}, err
+		return in, err
 	}
-	return in, nil
+	in.User, in.AuthTime = acc.User, authTime(now, acc.after)
+	agreed, err := s.agreedTo(ctx, key.userID, terms, at)
+	if err != nil {
+		return in, err
+	}
+	if !agreed && acc.Status != Disabled {
+		in.against = errAgreementRequired
+		return in, nil
+	}
+	if err := s.standingOtherwise(ctx, &in, acc, now); err != nil {
+		return in, err
+	}
+	return in, s.complete(ctx, &in, at, now)
 }
 
 // advance compares the counter with the stored one and moves that on, in one
@@ -149,23 +145,6 @@ func (s *Service) advance(ctx context.Context, key passkeyRow, data protocol.Aut
 		return nil, err
 	}
 	return ErrPasskeyCloned, s.recordPasskey(ctx, "passkey.clone_suspected", key.userID, key.ID)
-}
-
-// findForSignIn returns an account and the time of the sign-in. An account that
-// is gone took its passkeys along.
-func (s *Service) findForSignIn(ctx context.Context, userID string, now time.Time) (SignedIn, error) {
-	u, err := s.find(ctx, userID)
-	if isNotFound(err) {
-		return SignedIn{}, ErrPasskeyUnknown
-	}
-	if err != nil {
-		return SignedIn{}, err
-	}
-	var after int64
-	if err := s.db.QueryRow(ctx, `SELECT grants_after FROM users WHERE id = $1`, userID).Scan(&after); err != nil {
-		return SignedIn{}, fmt.Errorf("find user: %w", err)
-	}
-	return SignedIn{User: u, AuthTime: authTime(now, after)}, nil
 }
 
 // agreedTo says whether the person agrees to a version of the terms, now or before.

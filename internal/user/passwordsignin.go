@@ -3,7 +3,6 @@ package user
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -22,8 +21,8 @@ import (
 // counts of their own.
 //
 // Faults: ErrCredentials for whatever is not right, after the same time;
-// ErrTooManyTries; ErrDisabled for the right password of a disabled account;
-// fault.Unavailable.
+// ErrTooManyTries; ErrDisabled and ErrClosing for the right password of such an
+// account; fault.Unavailable. A quarantined account is taken back into use.
 func (s *Service) SignInByPassword(ctx context.Context, typedName, typed string, a Attempt) (SignedIn, error) {
 	start := time.Now()
 	a.AMR, a.ACR = []string{"pwd"}, "1"
@@ -46,8 +45,8 @@ func (s *Service) signInByPassword(ctx context.Context, id identifier, typed str
 	if err != nil {
 		return SignedIn{}, err
 	}
-	o.knownDevice = a.KnownDevice != nil && !o.user.Phone.IsZero() && a.KnownDevice(o.user.Phone)
-	name, factor := s.triedName(id, o), s.triedFactor(o.user.ID, factorPassword+o.pool())
+	o.knownDevice = a.KnownDevice != nil && !o.Phone.IsZero() && a.KnownDevice(o.Phone)
+	name, factor := s.triedName(id, o), s.triedFactor(o.ID, factorPassword+o.pool())
 	if err := s.chargeSignIn(ctx, name, factor, &o); err != nil {
 		return SignedIn{}, err
 	}
@@ -57,10 +56,10 @@ func (s *Service) signInByPassword(ctx context.Context, id identifier, typed str
 			return SignedIn{}, err
 		}
 		if !right {
-			s.recordRefused(ctx, o.user.ID, factorPassword, a)
+			s.recordRefused(ctx, o.ID, factorPassword, a)
 			return SignedIn{}, ErrCredentials
 		}
-		in, err := s.enter(ctx, id, o, next, a, name, factor)
+		in, err := settle(func() (SignedIn, error) { return s.enter(ctx, id, o, next, a, name, factor) })
 		if errors.Is(err, errChanged) {
 			// Somebody else's sign-in renewed the hash, or it is another password now.
 			if o, err = s.owner(ctx, id); err != nil {
@@ -68,14 +67,10 @@ func (s *Service) signInByPassword(ctx context.Context, id identifier, typed str
 			}
 			continue
 		}
-		if err != nil {
-			return SignedIn{}, err
+		if err == nil || in.against != nil {
+			refund(ctx)
 		}
-		refund(ctx)
-		if in.User.Status != Active {
-			return SignedIn{}, ErrDisabled
-		}
-		return in, nil
+		return in, err
 	}
 	return SignedIn{}, ErrCredentials
 }
@@ -106,9 +101,8 @@ func (s *Service) chargeSignIn(ctx context.Context, name, factor tried, o *owner
 
 // owner is the account of an identifier; zero for nobody's.
 type owner struct {
-	user  User
-	after int64  // users.grants_after
-	hash  string // "" without a password
+	account
+	hash string // "" without a password
 
 	knownDevice bool // signs in where they did before
 }
@@ -121,22 +115,17 @@ func (o owner) pool() string {
 }
 
 func (s *Service) owner(ctx context.Context, id identifier) (owner, error) {
-	var r row
 	var o owner
-	err := s.db.QueryRow(ctx, `
-		SELECT u.id, u.status, u.claims, u.created_at, u.updated_at, n.sealed, n.verified_at, u.grants_after, COALESCE(p.hash, '')
-		FROM identifiers i
-		JOIN users u ON u.id = i.user_id
-		LEFT JOIN identifiers n ON n.user_id = u.id AND n.kind = 'phone'
+	var err error
+	o.account, err = s.account(s.db.QueryRow(ctx, `SELECT `+accountColumns+`, COALESCE(p.hash, '')
+		FROM identifiers typed
+		JOIN users u ON u.id = typed.user_id
+		LEFT JOIN identifiers i ON i.user_id = u.id AND i.kind = 'phone'
 		LEFT JOIN passwords p ON p.user_id = u.id
-		WHERE i.kind = $1 AND i.lookup = $2`, id.kind, s.lookup(id)).Scan(append(r.columns(), &o.after, &o.hash)...)
+		WHERE typed.kind = $1 AND typed.lookup = $2`, id.kind, s.lookup(id)), &o.hash)
 	if isNotFound(err) {
 		return owner{}, nil
 	}
-	if err != nil {
-		return owner{}, fmt.Errorf("find who signs in: %w", err)
-	}
-	o.user, err = s.user(r)
 	return o, err
 }
 
@@ -147,22 +136,26 @@ var errChanged = errors.New("the password changed meanwhile")
 // comparison is read again under the lock on the password's row.
 func (s *Service) enter(ctx context.Context, id identifier, o owner, next string, a Attempt, name, factor tried) (in SignedIn, err error) {
 	err = s.db.Tx(ctx, func(ctx context.Context) error {
-		used, err := s.usePassword(ctx, o.user.ID, o.hash, next)
+		used, err := s.usePassword(ctx, o.ID, o.hash, next)
 		if err != nil {
 			return err
 		}
-		now, err := s.owner(ctx, id)
+		is, err := s.owner(ctx, id)
 		if err != nil {
 			return err
 		}
-		if !used || now.user.ID != o.user.ID {
+		if !used || is.ID != o.ID {
 			return errChanged
 		}
 		if err := s.forgive(ctx, name, factor); err != nil {
 			return err
 		}
-		in, err = s.admit(ctx, SignedIn{User: now.user, AuthTime: authTime(time.Now(), now.after)}, a)
-		return err
+		now := time.Now()
+		in = SignedIn{User: is.User, AuthTime: authTime(now, is.after)}
+		if err := s.standingOtherwise(ctx, &in, is.account, now); err != nil {
+			return err
+		}
+		return s.complete(ctx, &in, a, now)
 	})
 	return in, err
 }

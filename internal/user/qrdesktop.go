@@ -211,30 +211,21 @@ func (p *Pages) finishQR(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) signInByQR(w http.ResponseWriter, r *http.Request, g qrPage, q qrRequest) error {
-	attempt := Attempt{
-		ClientID: g.flow.ClientID, Locale: p.language(r, g.flow),
-		Address: CallerOf(r.Context()).Address, UserAgent: r.UserAgent(), Browser: true,
-	}
-	if old, _, err := p.Users.SessionOf(r); err == nil { // as in checkCode
-		attempt.Replaces = old.ID
-	} else if !isNotFound(err) {
+	attempt, err := p.attempt(r, g.flow)
+	if err != nil {
 		return err
 	}
 	in, err := p.Users.signInBySession(r.Context(), q.UserID, q.SessionID, attempt)
 	switch {
-	case errors.Is(err, ErrDisabled):
-		p.showError(w, r, g.flow, ErrDisabled, "/login?flow="+g.flow.ID)
+	case errors.Is(err, ErrDisabled), errors.Is(err, ErrClosing): // a code keeps a closing one
+		p.showError(w, r, g.flow, p.faultOf(r.Context(), err), "/login?flow="+g.flow.ID)
 		return nil
 	case errors.Is(err, errQRSignedOut):
 		return p.renderQR(w, r, g, errQRSignedOut.Status, qrRequest{State: qrExpired}, problem(errQRSignedOut, ""))
 	case err != nil:
 		return err
 	}
-	p.Users.setCookie(w, in)
-	if !in.User.Phone.IsZero() {
-		p.Users.rememberDevice(w, r, in.User.Phone)
-	}
-	if g.flow, err = p.Flows.signedIn(w, g.flow, in.Session.ID); err != nil {
+	if g.flow, err = p.enter(w, r, g.flow, in, in.User.Phone); err != nil {
 		return err
 	}
 	p.carryOn(w, r, g.flow, in.Session)

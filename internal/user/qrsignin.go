@@ -14,64 +14,67 @@ import (
 // the session standsOn. There is no proof in it but that session's, so the new one
 // says the same of how and when (auth_time, amr, acr) and lives no longer: it is
 // worth what the other is worth, and does for nothing that asks for a fresh proof.
-// Faults: qr_signed_out if that session is over by now, account_disabled.
-func (s *Service) signInBySession(ctx context.Context, userID, standsOn string, a Attempt) (in SignedIn, err error) {
-	err = s.db.Tx(ctx, func(ctx context.Context) error {
-		from, u, alive, err := s.liveSession(ctx, userID, standsOn, time.Now())
-		if err != nil {
-			return err
-		}
-		in = SignedIn{User: u, AuthTime: from.AuthTime}
-		event := "login.succeeded"
-		if u.Status != Active || !alive {
-			event = "login.refused"
-		} else {
-			a.AMR, a.ACR, a.Copies = from.AMR, from.ACR, from
-			if in.Session, in.Secret, err = s.openSession(ctx, userID, a, time.Now()); err != nil {
+// Faults: qr_signed_out if that session is over by now, account_disabled, account_closing.
+func (s *Service) signInBySession(ctx context.Context, userID, standsOn string, a Attempt) (SignedIn, error) {
+	in, err := settle(func() (in SignedIn, err error) {
+		err = s.db.Tx(ctx, func(ctx context.Context) error {
+			now := time.Now()
+			from, acc, alive, err := s.liveSession(ctx, userID, standsOn, now)
+			if err != nil {
 				return err
 			}
-		}
-		return s.recordQR(ctx, event, standsOn, in, a)
+			in = SignedIn{User: acc.User, AuthTime: from.AuthTime}
+			event := "login.refused"
+			switch {
+			case acc.Status == Disabled:
+				in.against = ErrDisabled
+			case acc.Status == Closing:
+				in.against = ErrClosing
+			case acc.Status != Active || !alive:
+				in.against = errQRSignedOut
+			default:
+				event = "login.succeeded"
+				if err := s.noteSignIn(ctx, acc, now); err != nil {
+					return err
+				}
+				a.AMR, a.ACR, a.Copies = from.AMR, from.ACR, from
+				if in.Session, in.Secret, err = s.openSession(ctx, userID, a, now); err != nil {
+					return err
+				}
+			}
+			return s.recordQR(ctx, event, standsOn, in, a)
+		})
+		return in, err
 	})
-	switch {
-	case isNotFound(err): // the account was deleted, or the session purged
-		return SignedIn{}, errQRSignedOut
-	case err != nil:
-		return SignedIn{}, err
-	case in.User.Status != Active:
-		return SignedIn{}, ErrDisabled
-	case in.Session.ID == "":
+	if isNotFound(err) { // the account was deleted, or the session purged
 		return SignedIn{}, errQRSignedOut
 	}
-	return in, nil
+	return in, err
 }
 
 // liveSession returns a session of a user by its id and whether it still counts,
 // by the rules of SessionOf; db.ErrNotFound without a row.
-func (s *Service) liveSession(ctx context.Context, userID, id string, now time.Time) (sess Session, u User, alive bool, err error) {
+func (s *Service) liveSession(ctx context.Context, userID, id string, now time.Time) (sess Session, acc account, alive bool, err error) {
 	var (
-		r               row
 		amr             string
 		authTime, until int64
 		live            int
 	)
-	err = s.db.QueryRow(ctx, `
-		SELECT u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at,
-		       s.auth_time, s.amr, s.acr, s.expires_at,
+	acc, err = s.account(s.db.QueryRow(ctx, `
+		SELECT `+accountColumns+`, s.auth_time, s.amr, s.acr, s.expires_at,
 		       CASE WHEN s.ended_at IS NULL AND s.expires_at > $3 AND s.seen_at > $4 AND s.auth_time > u.grants_after THEN 1 ELSE 0 END
 		FROM sessions s
 		JOIN users u ON u.id = s.user_id
 		LEFT JOIN identifiers i ON i.user_id = u.id AND i.kind = 'phone'
 		WHERE s.id = $1 AND s.user_id = $2`,
-		id, userID, db.Micros(now), db.Micros(now.Add(-s.sessionIdle))).
-		Scan(append(r.columns(), &authTime, &amr, &sess.ACR, &until, &live)...)
+		id, userID, db.Micros(now), db.Micros(now.Add(-s.sessionIdle))),
+		&authTime, &amr, &sess.ACR, &until, &live)
 	if err != nil {
-		return Session{}, User{}, false, fmt.Errorf("find the session that allowed another: %w", err)
+		return Session{}, account{}, false, fmt.Errorf("find the session that allowed another: %w", err)
 	}
 	sess.ID, sess.UserID, sess.AMR = id, userID, strings.Fields(amr)
 	sess.AuthTime, sess.ExpiresAt = db.Time(authTime), db.Time(until)
-	u, err = s.user(r)
-	return sess, u, live == 1, err
+	return sess, acc, live == 1, nil
 }
 
 func (s *Service) recordQR(ctx context.Context, event, allowedIn string, in SignedIn, a Attempt) error {

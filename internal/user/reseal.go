@@ -14,6 +14,8 @@ func (s *Service) Reseal(ctx context.Context) (int64, error) {
 	for _, t := range []sealedColumn{
 		{labelIdentifier, `SELECT user_id, kind, sealed FROM identifiers WHERE (user_id, kind) > ($1, $2) ORDER BY user_id, kind LIMIT 500`,
 			`UPDATE identifiers SET sealed = $1 WHERE user_id = $2 AND kind = $3 AND sealed = $4`},
+		{labelIdentifier, `SELECT user_id, 'phone', sealed FROM former_numbers WHERE (user_id, 'phone') > ($1, $2) ORDER BY user_id LIMIT 500`,
+			`UPDATE former_numbers SET sealed = $1 WHERE user_id = $2 AND $3 = 'phone' AND sealed = $4`},
 		{labelTOTP, `SELECT user_id, 'sealed', sealed FROM totp WHERE (user_id, 'sealed') > ($1, $2) AND sealed IS NOT NULL ORDER BY user_id LIMIT 500`,
 			`UPDATE totp SET sealed = $1 WHERE user_id = $2 AND $3 = 'sealed' AND sealed = $4`},
 		{labelTOTP, `SELECT user_id, 'pending', pending FROM totp WHERE (user_id, 'pending') > ($1, $2) AND pending IS NOT NULL ORDER BY user_id LIMIT 500`,

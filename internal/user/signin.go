@@ -35,6 +35,8 @@ type Attempt struct {
 	// Copies is the session that a sign-in without a proof of its own stands on: the
 	// new one has its auth_time and ends no later. Zero where there is a proof.
 	Copies Session
+
+	verdict verdict // of a RecycledNumberCheck
 }
 
 // methods are how the person proves who they are.
@@ -67,16 +69,21 @@ type SignedIn struct {
 
 	AMR []string // what a grant without a session carries; RFC 8176
 	ACR string
+
+	against *fault.Error // what the proof is not enough for, nil if it is
+	mark    int64        // of the account that something stands against: see held
 }
 
 // SignInBySMS uses the proof up, registers the number if it is new, keeps the
 // agreement, makes the session and the audit record: one transaction, at most
 // eight statements for a known number. Faults: code_expired if the proof was
-// used before, account_disabled.
+// used before, account_disabled, account_closing, number_recycled.
 //
-// A disabled account is refused after the commit: its code is used up and the
-// refusal recorded, so that the code cannot be tried again.
+// The last three come after the commit: the code is used up and the refusal
+// recorded, so that the code cannot be tried again. What comes back beside
+// account_closing and number_recycled is for the pages to go on with.
 func (s *Service) SignInBySMS(ctx context.Context, p sms.Proof, a Attempt) (SignedIn, error) {
+	var unasked unaskedError
 	for try := 1; ; try++ {
 		in, err := s.signIn(ctx, p, a)
 		switch {
@@ -84,10 +91,13 @@ func (s *Service) SignInBySMS(ctx context.Context, p sms.Proof, a Attempt) (Sign
 			// An operator deleted the account between two of our statements;
 			// all was rolled back, and the number is a new one now.
 			continue
+		case errors.As(err, &unasked):
+			a.verdict = s.verdictOn(ctx, p.Number, unasked.since)
+			continue
 		case err != nil:
 			return SignedIn{}, err
-		case in.User.Status != Active:
-			return SignedIn{}, ErrDisabled
+		case in.against != nil:
+			return in, in.against
 		}
 		return in, nil
 	}
@@ -99,55 +109,138 @@ func (s *Service) signIn(ctx context.Context, p sms.Proof, a Attempt) (in Signed
 		if err := p.Consume(ctx); err != nil {
 			return err
 		}
-		if in, err = s.findOrRegister(ctx, p.Number, now); err != nil {
+		if in, err = s.findOrRegister(ctx, p.Number, a, now); err != nil {
 			return err
 		}
-		in, err = s.admit(ctx, in, a)
-		return err
+		return s.complete(ctx, &in, a, now)
 	})
 	return in, err
 }
 
-// admit ends the transaction of every sign-in: agreement, session and record, or
-// the record alone that a disabled account was refused.
-func (s *Service) admit(ctx context.Context, in SignedIn, a Attempt) (SignedIn, error) {
+// complete ends the transaction of every sign-in: agreement, session and record, or
+// the record alone of what stands against it.
+func (s *Service) complete(ctx context.Context, in *SignedIn, a Attempt, now time.Time) (err error) {
 	in.AMR, in.ACR = a.methods()
-	if in.User.Status != Active {
-		return in, s.recordSignIn(ctx, "login.refused", in, a)
+	if in.against != nil {
+		return s.recordRefusal(ctx, *in, a)
 	}
-	err := s.keepAgreement(ctx, in.User.ID, a, time.Now())
-	if err != nil {
-		return in, err
+	if err := s.keepAgreement(ctx, in.User.ID, a, now); err != nil {
+		return err
 	}
 	if a.Browser {
 		if in.Session, in.Secret, err = s.openSession(ctx, in.User.ID, a, in.AuthTime); err != nil {
-			return in, err
+			return err
 		}
 	}
 	event := "login.succeeded"
 	if in.Created {
 		event = "user.created"
 	}
-	return in, s.recordSignIn(ctx, event, in, a)
+	return s.recordSignIn(ctx, event, *in, a)
 }
 
-// findOrRegister returns the account of a proven number and the time of the sign-in.
-func (s *Service) findOrRegister(ctx context.Context, n sms.Number, now time.Time) (SignedIn, error) {
+// findOrRegister returns the account of a proven number and the time of the
+// sign-in, or what stands against it.
+func (s *Service) findOrRegister(ctx context.Context, n sms.Number, a Attempt, now time.Time) (SignedIn, error) {
 	lookup := n.Index(s.vault)
-	u, after, err := s.findByLookup(ctx, lookup)
-	switch {
-	case isNotFound(err):
+	acc, err := s.accountOf(ctx, lookup)
+	if isNotFound(err) {
 		return s.register(ctx, n, lookup, now)
-	case err != nil:
+	}
+	if err != nil {
 		return SignedIn{}, err
-	case u.PhoneVerifiedAt.IsZero(): // an operator made the account; now the number is proven
+	}
+	in := SignedIn{User: acc.User, AuthTime: authTime(now, acc.after)}
+	if err := s.standing(ctx, &in, acc, a, now); err != nil || in.against != nil {
+		return in, err
+	}
+	if in.User.PhoneVerifiedAt.IsZero() { // an operator made the account; now the number is proven
 		if _, err := s.db.Exec(ctx, `UPDATE identifiers SET verified_at = $1 WHERE kind = 'phone' AND lookup = $2`,
 			db.Micros(now), lookup); err != nil {
 			return SignedIn{}, fmt.Errorf("verify number: %w", err)
 		}
-		u.PhoneVerifiedAt = now
+		in.User.PhoneVerifiedAt = now
 	}
-	return SignedIn{User: u, AuthTime: authTime(now, after)}, nil
+	return in, s.noteSignIn(ctx, acc, now)
+}
+
+// standing fills in what stands against a sign-in to an account. One that waits
+// for the person's decision is held in place until the commit, so that nothing is
+// recorded about somebody who is erased at the same time.
+func (s *Service) standing(ctx context.Context, in *SignedIn, acc account, a Attempt, now time.Time) error {
+	switch acc.Status {
+	case Active:
+		recycled, err := s.recycled(ctx, acc, a, now)
+		if err != nil || !recycled {
+			return err
+		}
+		in.against, in.mark = ErrRecycled, acc.seen
+	case Closing:
+		in.against, in.mark = ErrClosing, db.Micros(acc.ClosesAt)
+	default:
+		in.against = ErrDisabled
+		return nil
+	}
+	return s.still(ctx, acc, acc.seen)
+}
+
+// standingOtherwise is standing for a proof that is not of the number: a password, a
+// passkey. That is its owner's however long nobody came, so an account which lost
+// its number is taken back into use.
+func (s *Service) standingOtherwise(ctx context.Context, in *SignedIn, acc account, now time.Time) error {
+	switch acc.Status {
+	case Active:
+		return s.noteSignIn(ctx, acc, now)
+	case Closing:
+		in.against, in.mark = ErrClosing, db.Micros(acc.ClosesAt)
+		return s.still(ctx, acc, acc.seen)
+	case Quarantined:
+		ok, err := s.readmit(ctx, acc.ID, now)
+		if err == nil && !ok {
+			err = fmt.Errorf("the account has changed: %w", db.ErrConflict)
+		}
+		in.User.Status, in.User.ClosesAt, in.User.UpdatedAt = Active, time.Time{}, db.Time(db.Micros(now))
+		return err
+	}
+	in.against = ErrDisabled
+	return nil
+}
+
+// settle runs the transaction of a sign-in, again if the account changed under it.
+// What stands against it is told after the commit, so that it is on record; what
+// comes back beside account_closing is for the pages to go on with.
+func settle(signIn func() (SignedIn, error)) (in SignedIn, err error) {
+	for range 3 {
+		if in, err = signIn(); !errors.Is(err, db.ErrConflict) {
+			break
+		}
+	}
+	switch {
+	case err != nil:
+		return SignedIn{}, err
+	case in.against != nil:
+		return in, in.against
+	}
+	return in, nil
+}
+
+// noteSignIn moves users.seen_at on, once a day.
+func (s *Service) noteSignIn(ctx context.Context, acc account, now time.Time) error {
+	const day = 24 * time.Hour
+	if db.Time(acc.seen).UTC().Truncate(day).Equal(now.UTC().Truncate(day)) {
+		return nil
+	}
+	return s.still(ctx, acc, db.Micros(now))
+}
+
+// still sets seen_at of an account that is as it was read; db.ErrConflict, by
+// which the sign-in starts over, if it is not.
+func (s *Service) still(ctx context.Context, acc account, seen int64) error {
+	n, err := s.db.Exec(ctx, `UPDATE users SET seen_at = $1 WHERE id = $2 AND status = $3`, seen, acc.ID, acc.Status)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("the account has changed: %w", db.ErrConflict)
+	}
+	return err
 }
 
 // authTime is the time of a sign-in: now, and always later than what ended all
@@ -175,8 +268,8 @@ func (s *Service) register(ctx context.Context, n sms.Number, lookup []byte, now
 	if _, err := s.db.Exec(ctx, `DELETE FROM users WHERE id = $1`, u.ID); err != nil {
 		return SignedIn{}, fmt.Errorf("take back a second account: %w", err)
 	}
-	u, after, err := s.findByLookup(ctx, lookup)
-	return SignedIn{User: u, AuthTime: authTime(now, after)}, err
+	acc, err := s.accountOf(ctx, lookup)
+	return SignedIn{User: acc.User, AuthTime: authTime(now, acc.after)}, err
 }
 
 // insert writes an account and its number; false if the number has one already,
@@ -186,7 +279,7 @@ func (s *Service) insert(ctx context.Context, u User, lookup []byte) (bool, erro
 	if err != nil {
 		return false, err
 	}
-	if err := s.db.ExecLater(ctx, `INSERT INTO users (id, status, claims, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)`,
+	if err := s.db.ExecLater(ctx, `INSERT INTO users (id, status, claims, created_at, updated_at, seen_at) VALUES ($1, $2, $3, $4, $5, $4)`,
 		u.ID, u.Status, claims, db.Micros(u.CreatedAt), db.Micros(u.UpdatedAt)); err != nil {
 		return false, fmt.Errorf("insert user: %w", err)
 	}
@@ -232,18 +325,65 @@ func (s *Service) recordSignIn(ctx context.Context, event string, in SignedIn, a
 	})
 }
 
-// findByLookup returns the account of a number and its users.grants_after.
-func (s *Service) findByLookup(ctx context.Context, lookup []byte) (u User, after int64, err error) {
-	var r row
-	err = s.db.QueryRow(ctx, `
-		SELECT u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at, u.grants_after
-		FROM identifiers i JOIN users u ON u.id = i.user_id
-		WHERE i.kind = 'phone' AND i.lookup = $1`, lookup).Scan(append(r.columns(), &after)...)
-	if err != nil {
-		return User{}, 0, fmt.Errorf("find user by number: %w", err)
+// recordRefusal keeps that a right code was not enough. Who typed it for an
+// account that may be somebody else's is not known.
+func (s *Service) recordRefusal(ctx context.Context, in SignedIn, a Attempt) error {
+	actor := "user:" + in.User.ID
+	if in.against == ErrRecycled {
+		actor = "system"
 	}
-	u, err = s.user(r)
-	return u, after, err
+	return s.audit.Record(ctx, audit.Event{
+		Name: "login.refused", Actor: actor, UserID: in.User.ID, ClientID: a.ClientID, IP: textOf(a.Address),
+		Detail: map[string]string{"method": in.AMR[0], "reason": in.against.Code},
+	})
+}
+
+// account is what a sign-in has to know of an account besides.
+type account struct {
+	User
+	after int64 // users.grants_after
+	seen  int64 // users.seen_at
+}
+
+// accountOf returns the account of a number.
+func (s *Service) accountOf(ctx context.Context, lookup []byte) (account, error) {
+	return s.account(s.db.QueryRow(ctx, `SELECT `+accountColumns+`
+		FROM identifiers i JOIN users u ON u.id = i.user_id
+		WHERE i.kind = 'phone' AND i.lookup = $1`, lookup))
+}
+
+// accountByID returns an account by its id.
+func (s *Service) accountByID(ctx context.Context, id string) (account, error) {
+	return s.account(s.db.QueryRow(ctx, `SELECT `+accountColumns+`
+		FROM users u LEFT JOIN identifiers i ON i.user_id = u.id AND i.kind = 'phone'
+		WHERE u.id = $1`, id))
+}
+
+// accountColumns are scanned by account, before what its caller selects besides;
+// i is the identifier of kind phone.
+const accountColumns = `u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at, u.grants_after, u.seen_at, u.closes_at`
+
+func (s *Service) account(found interface{ Scan(...any) error }, more ...any) (account, error) {
+	var r row
+	var acc account
+	var closes *int64
+	err := found.Scan(append(append(r.columns(), &acc.after, &acc.seen, &closes), more...)...)
+	if err != nil {
+		return account{}, fmt.Errorf("find account: %w", err)
+	}
+	if acc.User, err = s.user(r); err != nil {
+		return account{}, err
+	}
+	acc.ClosesAt = timeOf(closes)
+	return acc, nil
+}
+
+// timeOf is the zero time for NULL.
+func timeOf(us *int64) time.Time {
+	if us == nil {
+		return time.Time{}
+	}
+	return db.Time(*us)
 }
 
 func verifiedMicros(u User) int64 {

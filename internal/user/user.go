@@ -17,18 +17,22 @@ import (
 
 // Statuses of an account.
 const (
-	Active   = "active"
-	Disabled = "disabled"
+	Active      = "active"
+	Disabled    = "disabled"
+	Closing     = "closing"     // its owner wants it deleted
+	Quarantined = "quarantined" // its number went to somebody else
 )
 
 // User is an account.
 type User struct {
 	ID                   string // the sub
-	Status               string // Active or Disabled
+	Status               string // Active, Disabled, Closing or Quarantined
 	Phone                sms.Number
+	FormerPhone          sms.Number     // of an account that lost its number, for operators
 	PhoneVerifiedAt      time.Time      // when a code proved the number first; zero until then
 	Claims               map[string]any // standard OpenID claims but the phone's; nil if there are none
 	CreatedAt, UpdatedAt time.Time
+	ClosesAt             time.Time // when a Closing or Quarantined account is erased; known to operators and sign-ins
 }
 
 // LogValue keeps everything but the id out of logs.
@@ -48,6 +52,9 @@ type Service struct {
 	limits      ephemeral.Store // nil: nobody signs in by password
 	regions     []string
 	refusalTime time.Duration
+
+	deletionDelay, recycleAfter, quarantine time.Duration
+	checkRecycled                           RecycledNumberCheck // nil for nobody to ask
 }
 
 // Option changes what New builds.
@@ -96,6 +103,7 @@ func New(d *db.DB, v *signing.Vault, a *audit.Log, options ...Option) *Service {
 		db: d, vault: v, audit: a, sessionIdle: sessionIdle, sessionLife: sessionLife,
 		passwords: password.NewHasher(0), refusalTime: 400 * time.Millisecond,
 	}
+	Accounts(deletionDelay, recycleAfter, quarantine)(s)
 	for _, o := range options {
 		o(s)
 	}
