@@ -36,7 +36,7 @@ type Texts interface {
 	Check(ctx context.Context, ref sms.Ref, code string) (sms.Proof, error)
 }
 
-// Pages are /login with its steps, /account and /legal. Forms arrive from our own
+// Pages are /login with its steps, /register, /account and /legal. Forms arrive from our own
 // pages alone: the server refuses cross-origin POSTs before they come here, and
 // without the flow's cookie, which is SameSite and of this very browser, a POST
 // does nothing.
@@ -63,6 +63,11 @@ func (p *Pages) Mount(r chi.Router) {
 	r.Post("/login/code", p.answer(p.checkCode))
 	r.Post("/login/code/resend", p.answer(p.resendCode))
 	r.Get("/login/code/status", p.codeStatus)
+	r.Get("/login/password", p.answer(p.showPassword))
+	r.Post("/login/password", p.answer(p.checkPassword))
+	r.Get("/register", p.answer(p.showRegister))
+	r.Post("/register", p.answer(p.register))
+	r.Post("/register/resend", p.answer(p.resendCode))
 	r.Get("/account", p.answer(p.showAccount))
 	if p.Users.HasPasskeys() {
 		p.mountPasskeys(r)
