@@ -36,11 +36,16 @@ func (p *Pages) fresh(w http.ResponseWriter, r *http.Request, s Session, u User,
 
 // signInFor begins a sign-in that no client asked for.
 func (p *Pages) signInFor(w http.ResponseWriter, r *http.Request, f Flow) error {
+	return p.begin(w, r, f, "/login")
+}
+
+// begin starts a flow at a page that signs in.
+func (p *Pages) begin(w http.ResponseWriter, r *http.Request, f Flow, path string) error {
 	f, err := p.Flows.Start(w, r, f)
 	if err != nil {
 		return err
 	}
-	see(w, r, "/login", url.Values{"flow": {f.ID}})
+	see(w, r, path, url.Values{"flow": {f.ID}})
 	return nil
 }
 

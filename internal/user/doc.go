@@ -20,6 +20,9 @@
 // id, and which numbers signed in here before; it buys a share of the SMS budget
 // and lets limits count browsers, nothing else) and that a passkey was offered here lately.
 //
+// /login/password signs in by password. /register is /login with a password that
+// is set if the number is new (RegisterBySMS).
+//
 // A password, an authenticator app and recovery codes are options of an account.
 // A wrong one is counted and committed before it is compared, and after ten the
 // next one waits (see charge); no number of them stops the sign-in by SMS.

@@ -151,15 +151,7 @@ func (p *Pages) checkPasskey(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.passkeyMistake(w, r, f, agreed, err)
 	}
-	p.Users.setCookie(w, in)
-	if !in.User.PhoneVerifiedAt.IsZero() {
-		p.Users.rememberDevice(w, r, in.User.Phone)
-	}
-	if f, err = p.Flows.signedIn(w, f, in.Session.ID); err != nil {
-		return err
-	}
-	p.carryOn(w, r, f, in.Session)
-	return nil
+	return p.enter(w, r, f, in, false)
 }
 
 // passkeyMistake shows the number page again with what went wrong. An answer that

@@ -22,8 +22,8 @@ import (
 // counts of their own.
 //
 // Faults: ErrCredentials for whatever is not right, after the same time;
-// ErrTooManyTries; ErrDisabled for the right password of a disabled account;
-// fault.Unavailable.
+// ErrTooManyTries; for the right password ErrDisabled, and agreement_required if
+// Attempt.Terms was not agreed to; fault.Unavailable.
 func (s *Service) SignInByPassword(ctx context.Context, typedName, typed string, a Attempt) (SignedIn, error) {
 	start := time.Now()
 	a.AMR, a.ACR = []string{"pwd"}, "1"
@@ -60,7 +60,7 @@ func (s *Service) signInByPassword(ctx context.Context, id identifier, typed str
 			s.recordRefused(ctx, o.user.ID, factorPassword, a)
 			return SignedIn{}, ErrCredentials
 		}
-		in, err := s.enter(ctx, id, o, next, a, name, factor)
+		in, agreed, err := s.enter(ctx, id, o, next, a, name, factor)
 		if errors.Is(err, errChanged) {
 			// Somebody else's sign-in renewed the hash, or it is another password now.
 			if o, err = s.owner(ctx, id); err != nil {
@@ -74,6 +74,9 @@ func (s *Service) signInByPassword(ctx context.Context, id identifier, typed str
 		refund(ctx)
 		if in.User.Status != Active {
 			return SignedIn{}, ErrDisabled
+		}
+		if !agreed {
+			return SignedIn{}, errAgreementRequired
 		}
 		return in, nil
 	}
@@ -144,8 +147,9 @@ func (s *Service) owner(ctx context.Context, id identifier) (owner, error) {
 var errChanged = errors.New("the password changed meanwhile")
 
 // enter is the transaction of a right password. Whatever was read before the
-// comparison is read again under the lock on the password's row.
-func (s *Service) enter(ctx context.Context, id identifier, o owner, next string, a Attempt, name, factor tried) (in SignedIn, err error) {
+// comparison is read again under the lock on the password's row. Where the terms
+// were not agreed to there is no session, but the counts end: nothing was wrong.
+func (s *Service) enter(ctx context.Context, id identifier, o owner, next string, a Attempt, name, factor tried) (in SignedIn, agreed bool, err error) {
 	err = s.db.Tx(ctx, func(ctx context.Context) error {
 		used, err := s.usePassword(ctx, o.user.ID, o.hash, next)
 		if err != nil {
@@ -161,10 +165,14 @@ func (s *Service) enter(ctx context.Context, id identifier, o owner, next string
 		if err := s.forgive(ctx, name, factor); err != nil {
 			return err
 		}
-		in, err = s.admit(ctx, SignedIn{User: now.user, AuthTime: authTime(time.Now(), now.after)}, a)
+		in = SignedIn{User: now.user, AuthTime: authTime(time.Now(), now.after)}
+		if agreed, err = s.agreedTo(ctx, now.user.ID, a.Terms, a); err != nil || !agreed && now.user.Status == Active {
+			return err
+		}
+		in, err = s.admit(ctx, in, a)
 		return err
 	})
-	return in, err
+	return in, agreed, err
 }
 
 // recordRefused puts a wrong password or code on record, whether or not the request

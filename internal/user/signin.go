@@ -14,6 +14,7 @@ import (
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/sms"
+	"github.com/dialtone-id/dialtone/internal/user/password"
 )
 
 // ErrDisabled is told to nobody but the person who typed the right code.
@@ -23,6 +24,7 @@ var ErrDisabled = fault.New(http.StatusForbidden, "account_disabled", "this acco
 type Attempt struct {
 	ClientID         string
 	AgreementVersion string // "" where the client is not asked (skip_agreement)
+	Terms            string // of SignInByPassword: version that must have been agreed to, now or before; "" for none
 	Locale           string
 	Address          netip.Addr
 	UserAgent        string
@@ -35,6 +37,8 @@ type Attempt struct {
 	// Copies is the session that a sign-in without a proof of its own stands on: the
 	// new one has its auth_time and ends no later. Zero where there is a proof.
 	Copies Session
+
+	newHash string // of the password of an account that this sign-in makes, "" for none
 }
 
 // methods are how the person proves who they are.
@@ -124,11 +128,32 @@ func (s *Service) admit(ctx context.Context, in SignedIn, a Attempt) (SignedIn, 
 			return in, err
 		}
 	}
-	event := "login.succeeded"
-	if in.Created {
-		event = "user.created"
+	if !in.Created {
+		return in, s.recordSignIn(ctx, "login.succeeded", in, a)
 	}
-	return in, s.recordSignIn(ctx, event, in, a)
+	if err := s.recordSignIn(ctx, "user.created", in, a); err != nil || a.newHash == "" {
+		return in, err
+	}
+	if err := s.insertPassword(ctx, in.User.ID, a.newHash); err != nil {
+		return in, err
+	}
+	return in, s.record(ctx, "user.password_set", "user:"+in.User.ID, in.User.ID, nil)
+}
+
+// RegisterBySMS is SignInBySMS for somebody who chose a password on the way. An
+// account that is made now gets it, in the same transaction; one that was there
+// before keeps its own, or none, and is signed in to all the same, after as much
+// work. Faults: those of SignInBySMS, of password.Check, which uses nothing up,
+// and of Hash.
+func (s *Service) RegisterBySMS(ctx context.Context, p sms.Proof, chosen string, a Attempt) (SignedIn, error) {
+	err := password.Check(chosen, p.Number.E164())
+	if err != nil {
+		return SignedIn{}, err
+	}
+	if a.newHash, err = s.passwords.Hash(ctx, chosen); err != nil {
+		return SignedIn{}, err
+	}
+	return s.SignInBySMS(ctx, p, a)
 }
 
 // findOrRegister returns the account of a proven number and the time of the sign-in.
