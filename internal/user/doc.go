@@ -11,6 +11,8 @@
 //	   │  flow cookie: what waits for this person, and which browser it is
 //	   └─ POST sends a code ─┘ POST checks it: session cookie, device cookie
 //
+// Or a phone that is signed in allows it: /login/qr and /qr, see qrRequest.
+//
 // Three cookies, none readable by script: the flow (sealed, 30 minutes), the
 // session (id and secret; the table keeps only the secret's hash) and the device
 // (an id, and which numbers signed in here before; it buys a share of the SMS
