@@ -20,6 +20,8 @@
 // id, and which numbers signed in here before; it buys a share of the SMS budget
 // and lets limits count browsers, nothing else) and that a passkey was offered here lately.
 //
+// Or a phone that is signed in allows it: /login/qr and /qr, see qrRequest.
+//
 // /login/password signs in by password. /register is /login with a password that
 // is set if the number is new (RegisterBySMS).
 //

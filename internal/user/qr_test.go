@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -685,11 +686,17 @@ func TestTheStoreIsNotTrusted(t *testing.T) {
 	}
 }
 
-// away is a store whose items cannot be reached.
-type away struct{ EphemeralState }
+// shaky is a store whose items cannot be reached while it is away.
+type shaky struct {
+	EphemeralState
+	away atomic.Bool
+}
 
-func (away) Get(context.Context, string, string) ([]byte, error) {
-	return nil, ephemeral.ErrUnavailable
+func (s *shaky) Get(ctx context.Context, kind, id string) ([]byte, error) {
+	if s.away.Load() {
+		return nil, ephemeral.ErrUnavailable
+	}
+	return s.EphemeralState.Get(ctx, kind, id)
 }
 
 func TestALostStoreMeansStartingAgain(t *testing.T) {
@@ -698,8 +705,9 @@ func TestALostStoreMeansStartingAgain(t *testing.T) {
 	phone.signIn(fixture(0))
 	d := desk.drawQR("/login")
 	phone.scan(d).wants(t, http.StatusOK, "page-qr-confirm")
-	there := h.pages.Ephemeral
-	h.pages.Ephemeral = away{there}
+	store := &shaky{EphemeralState: h.pages.Ephemeral}
+	h.pages.Ephemeral = store
+	store.away.Store(true)
 	if r := desk.get("/login/qr/status" + d.query()); r.status != http.StatusServiceUnavailable {
 		t.Errorf("status: %d", r.status)
 	}
@@ -707,7 +715,7 @@ func TestALostStoreMeansStartingAgain(t *testing.T) {
 	d.finish().to(t)
 	phone.scan(d).wants(t, http.StatusGone, "page-qr-result")
 	phone.decide(d, "allow").to(t)
-	h.pages.Ephemeral = there
+	store.away.Store(false)
 	if d.state() != qrScanned { // and it may come back as it was
 		t.Errorf("state %s", d.state())
 	}
