@@ -8,9 +8,6 @@ import (
 	"github.com/dialtone-id/dialtone/web"
 )
 
-// freshFor is how long a sign-in vouches for a sensitive step on the account pages.
-const freshFor = 10 * time.Minute
-
 // member is the session and the account behind an account page. Strangers sign in
 // first and come back to the page; then the request is answered and ok is false.
 func (p *Pages) member(w http.ResponseWriter, r *http.Request) (s Session, u User, ok bool, err error) {
@@ -23,15 +20,6 @@ func (p *Pages) member(w http.ResponseWriter, r *http.Request) (s Session, u Use
 		return Session{}, User{}, false, p.signInFor(w, r, Flow{Return: page})
 	}
 	return s, u, err == nil, err
-}
-
-// fresh says whether the person proved lately who they are. If not they sign in
-// again and come back to page, and the request is answered.
-func (p *Pages) fresh(w http.ResponseWriter, r *http.Request, s Session, u User, page string) (bool, error) {
-	if time.Since(s.AuthTime) <= freshFor {
-		return true, nil
-	}
-	return false, p.signInFor(w, r, Flow{Return: page, LoginHint: u.Phone.E164(), ProvenAfter: time.Now().UTC()})
 }
 
 // signInFor begins a sign-in that no client asked for.
