@@ -36,7 +36,7 @@ func browser(t *testing.T) context.Context {
 	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel = context.WithTimeout(ctx, time.Minute) // of what is done with it, not of the browser
+	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute) // of what is done with it, not of the browser
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -55,10 +55,7 @@ func viewCheck(f facts, here template.URL, problem *notice) *checkView {
 	if f.check == nil {
 		return nil
 	}
-	c := &checkView{Check: f.check, Problem: problem, Here: here, Action: "/login"}
-	if f.template == "code" {
-		c.Action = "/login/code/resend"
-	}
+	c := &checkView{Check: f.check, Problem: problem, Here: here, Action: f.send}
 	c.PictureURL, c.SoundURL = media("png", f), media("wav", f)
 	return c
 }

@@ -207,7 +207,7 @@ func stepURL(r *http.Request, step []Field) string {
 	path := r.URL.Path
 	path = strings.TrimSuffix(strings.TrimSuffix(path, "/cancel"), "/resend")
 	switch path {
-	case "/login", "/login/code", "/login/qr", "/consent", "/logout", "/account", "/demo":
+	case "/login", "/login/code", "/login/password", "/login/qr", "/register", "/consent", "/logout", "/account", "/demo":
 	default:
 		return "?"
 	}

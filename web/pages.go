@@ -17,6 +17,10 @@ type facts struct {
 	fields   []string // ids of the form fields a Problem may belong to
 	regions  []Region
 	step     []Field // query of the GET that shows this page
+	path     string  // where that is; of steps of a sign-in
+	start    string  // path of the step where the number is typed
+	send     string  // path that the form with the check goes to
+	suggest  bool    // the browser may suggest passkeys
 	script   string  // asset that the page runs, "" for none
 	target   string  // where a form's answer may lead, "" for common.FormAction
 	popup    bool    // may be the pop-up window of a client: its opener must stay reachable
@@ -80,7 +84,7 @@ func (p Login) facts() facts {
 	return facts{
 		template: "login", common: p.Common, client: p.Client, problem: p.Problem, check: p.Check,
 		fields: []string{"phone", "agree", "captcha-typed"}, regions: p.Regions, step: []Field{{"flow", p.Flow}},
-		script: "signin.js", popup: p.Client != nil,
+		path: "/login", start: "/login", send: "/login", suggest: p.Passkey != nil, script: "signin.js", popup: p.Client != nil,
 	}
 }
 
@@ -105,8 +109,67 @@ func (p Code) facts() facts {
 	return facts{
 		template: "code", common: p.Common, client: p.Client, problem: p.Problem, check: p.Check,
 		status: p.Status, reason: p.Reason, fields: []string{"code", "captcha-typed"}, step: []Field{{"flow", p.Flow}, {"challenge", p.Challenge}},
-		script: "signin.js", popup: p.Client != nil,
+		path: "/login/code", start: "/login", send: "/login/code/resend", script: "signin.js", popup: p.Client != nil,
 	}
+}
+
+// Password is /login/password: ids page-password, identifier, password, agree,
+// sign-in, by-code, to-register. What was typed as the password is never shown again.
+type Password struct {
+	Common
+	Flow         string
+	Client       *Client
+	Identifier   string // what the person typed or login_hint, shown again
+	AskAgreement bool
+	Agreed       bool
+	CanCancel    bool
+	OfferPasskey bool // as in Code
+	Problem      *Problem
+}
+
+func (p Password) facts() facts {
+	return facts{
+		template: "password", common: p.Common, client: p.Client, problem: p.Problem,
+		fields: []string{"agree"}, step: []Field{{"flow", p.Flow}}, script: "signin.js", popup: p.Client != nil,
+	}
+}
+
+// Register is /register, which has two steps. Without a Challenge it asks for a
+// number: ids page-register, phone, region, agree, send-code, by-code. With one it
+// asks for the code and a password: code, password, register, resend-code,
+// change-phone, status, check-again. A password is typed in the second step alone.
+type Register struct {
+	Common
+	Flow         string
+	Client       *Client
+	Phone        string // this and the next three as in Login
+	Regions      []Region
+	AskAgreement bool
+	Agreed       bool
+
+	Challenge    string
+	Masked       string // this and the next four as in Code
+	ResendIn     int
+	Status       string
+	Reason       string
+	OfferPasskey bool
+
+	CanCancel bool
+	Check     *Check // has to be passed before a message is sent; nil for none
+	Problem   *Problem
+}
+
+func (p Register) facts() facts {
+	f := facts{
+		template: "register", common: p.Common, client: p.Client, problem: p.Problem, check: p.Check, regions: p.Regions,
+		status: p.Status, reason: p.Reason, fields: []string{"phone", "agree", "captcha-typed"}, step: []Field{{"flow", p.Flow}},
+		path: "/register", start: "/register", send: "/register", script: "signin.js", popup: p.Client != nil,
+	}
+	if p.Challenge != "" {
+		f.fields, f.send = []string{"code", "password", "captcha-typed"}, "/register/resend"
+		f.step = append(f.step, Field{"challenge", p.Challenge})
+	}
+	return f
 }
 
 // PasskeySetup is /login/passkey-setup: ids page-passkey-setup, add-passkey,
@@ -303,7 +366,7 @@ func (p Demo) facts() facts {
 // everyPage has one of each, so that New notices a missing template.
 func everyPage() []Page {
 	return []Page{
-		Login{}, Code{}, PasskeySetup{}, Consent{}, Logout{}, SignedOut{}, Error{},
+		Login{}, Code{}, Password{}, Register{}, PasskeySetup{}, Consent{}, Logout{}, SignedOut{}, Error{},
 		FormPost{}, Account{}, Delete{}, Deleted{}, Closing{}, Recycled{}, Legal{}, Demo{},
 		QR{}, QRConfirm{}, QRResult{}, QRTyped{},
 	}

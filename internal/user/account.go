@@ -8,9 +8,6 @@ import (
 	"github.com/dialtone-id/dialtone/web"
 )
 
-// freshFor is how long a sign-in vouches for a sensitive step on the account pages.
-const freshFor = 10 * time.Minute
-
 // member is the session and the account behind an account page. Strangers sign in
 // first and come back to the page; then the request is answered and ok is false.
 func (p *Pages) member(w http.ResponseWriter, r *http.Request) (s Session, u User, ok bool, err error) {
@@ -28,7 +25,7 @@ func (p *Pages) member(w http.ResponseWriter, r *http.Request) (s Session, u Use
 // fresh says whether the person proved lately who they are. If not they sign in
 // again and come back to page, and the request is answered.
 func (p *Pages) fresh(w http.ResponseWriter, r *http.Request, s Session, u User, page string) (bool, error) {
-	if time.Since(s.AuthTime) <= freshFor {
+	if time.Since(s.AuthTime) <= freshSignIn {
 		return true, nil
 	}
 	return false, p.signInFor(w, r, Flow{Return: page, LoginHint: u.Phone.E164(), ProvenAfter: time.Now().UTC()})
@@ -36,11 +33,16 @@ func (p *Pages) fresh(w http.ResponseWriter, r *http.Request, s Session, u User,
 
 // signInFor begins a sign-in that no client asked for.
 func (p *Pages) signInFor(w http.ResponseWriter, r *http.Request, f Flow) error {
+	return p.begin(w, r, f, "/login")
+}
+
+// begin starts a flow at a page that signs in.
+func (p *Pages) begin(w http.ResponseWriter, r *http.Request, f Flow, path string) error {
 	f, err := p.Flows.Start(w, r, f)
 	if err != nil {
 		return err
 	}
-	see(w, r, "/login", url.Values{"flow": {f.ID}})
+	see(w, r, path, url.Values{"flow": {f.ID}})
 	return nil
 }
 

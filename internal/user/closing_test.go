@@ -131,7 +131,7 @@ func TestDeletingAsksAgainWhoItIs(t *testing.T) {
 		page := b.get("/account/delete")
 		page.wants(t, http.StatusOK, "page-delete")
 		session := strings.Split(b.cookie(sessionName), ".")[0]
-		time.Sleep(freshFor + time.Second)
+		time.Sleep(freshSignIn + time.Second)
 		to := b.get("/account/delete").to(t)
 		if to.Path != "/login" {
 			t.Fatalf("an old sign-in leads to %s", to)

@@ -2,6 +2,7 @@ package user
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -18,6 +19,7 @@ type codePage struct {
 	ref  sms.Ref
 	form url.Values
 
+	registers     bool // the second step of /register
 	makesPasskeys bool // the browser says that this device can
 }
 
@@ -35,7 +37,7 @@ func (p *Pages) openCode(r *http.Request) (codePage, error) {
 	}
 	ref := sms.Ref{ID: form.Get("challenge"), Purpose: sms.Login, ClientID: f.ClientID, Flow: f.Binding(),
 		Address: CallerOf(r.Context()).Address}
-	return codePage{flow: f, ref: ref, form: form, makesPasskeys: form.Get("passkey") == "1"}, nil
+	return codePage{flow: f, ref: ref, form: form, registers: registers(r), makesPasskeys: form.Get("passkey") == "1"}, nil
 }
 
 // showCode is GET /login/code. It lives on: reloading it, or coming back to it,
@@ -79,6 +81,13 @@ func (p *Pages) checkCode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.flowGone(w, r, err)
 	}
+	return p.useCode(w, r, c, p.Users.SignInBySMS)
+}
+
+// useCode signs in by the code of a form, in the given way.
+func (p *Pages) useCode(w http.ResponseWriter, r *http.Request, c codePage,
+	signIn func(context.Context, sms.Proof, Attempt) (SignedIn, error),
+) error {
 	proof, err := p.SMS.Check(r.Context(), c.ref, c.form.Get("code"))
 	if err != nil {
 		return p.codeMistake(w, r, c, err)
@@ -88,24 +97,32 @@ func (p *Pages) checkCode(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	attempt.AgreementVersion = proof.Note
-	in, err := p.Users.SignInBySMS(r.Context(), proof, attempt)
-	switch {
-	case errors.Is(err, ErrDisabled):
-		p.showError(w, r, c.flow, ErrDisabled, "/login?flow="+c.flow.ID) // another number may do
-		return nil
-	case errors.Is(err, ErrClosing), errors.Is(err, ErrRecycled):
-		return p.hold(w, r, c.flow, proof.Number, proof.Note, in)
-	case err != nil:
-		return p.codeMistake(w, r, c, err)
-	}
-	if c.flow, err = p.enter(w, r, c.flow, in, proof.Number); err != nil {
+	in, err := signIn(r.Context(), proof, attempt)
+	if stopped, err := p.stopped(w, r, c.flow, proof.Number, proof.Note, in, err); stopped {
 		return err
 	}
-	if c.makesPasskeys && p.offersPasskey(w, r, in.User.ID) {
-		see(w, r, "/login/passkey-setup", url.Values{"flow": {c.flow.ID}})
+	if err != nil {
+		return p.codeMistake(w, r, c, err)
+	}
+	return p.enter(w, r, c.flow, in, c.makesPasskeys)
+}
+
+// enter sets the cookies of a sign-in and goes on, by way of the offer of a
+// passkey if the browser says that it can make one.
+func (p *Pages) enter(w http.ResponseWriter, r *http.Request, f Flow, in SignedIn, makesPasskeys bool) error {
+	p.Users.setCookie(w, in)
+	if n := in.User.provenNumber(); !n.IsZero() {
+		p.Users.rememberDevice(w, r, n)
+	}
+	f, err := p.Flows.signedIn(w, f, in.Session.ID)
+	if err != nil {
+		return err
+	}
+	if makesPasskeys && p.offersPasskey(w, r, in.User.ID) {
+		see(w, r, "/login/passkey-setup", url.Values{"flow": {f.ID}})
 		return nil
 	}
-	p.carryOn(w, r, c.flow, in.Session)
+	p.carryOn(w, r, f, in.Session)
 	return nil
 }
 
@@ -126,18 +143,18 @@ func (p *Pages) attempt(r *http.Request, f Flow) (Attempt, error) {
 	return a, nil
 }
 
-// enter gives the browser what a sign-in made, and lets it remember the number, if
-// there is one. It returns the flow as it is now.
-func (p *Pages) enter(w http.ResponseWriter, r *http.Request, f Flow, in SignedIn, n sms.Number) (Flow, error) {
-	p.Users.setCookie(w, in)
-	if !n.IsZero() {
-		p.Users.rememberDevice(w, r, n)
+// stopped answers a right proof where something stands against the sign-in: by a
+// decision that the person has to make, or the reason why there is none. n is the
+// number that was proven, zero for none, note the terms that were agreed to.
+func (p *Pages) stopped(w http.ResponseWriter, r *http.Request, f Flow, n sms.Number, note string, in SignedIn, err error) (bool, error) {
+	switch {
+	case errors.Is(err, ErrDisabled), errors.Is(err, ErrClosing) && n.IsZero():
+		p.showError(w, r, f, p.faultOf(r.Context(), err), "/login?flow="+f.ID) // another account may do
+		return true, nil
+	case errors.Is(err, ErrClosing), errors.Is(err, ErrRecycled):
+		return true, p.hold(w, r, f, n, note, in)
 	}
-	f, err := p.Flows.signedIn(w, f, in.Session.ID)
-	if err != nil {
-		return Flow{}, err
-	}
-	return f, nil
+	return false, nil
 }
 
 // carryOn goes where a flow leads after its sign-in.
@@ -150,7 +167,7 @@ func (p *Pages) carryOn(w http.ResponseWriter, r *http.Request, f Flow, s Sessio
 	see(w, r, cmp.Or(f.Return, "/account"), nil)
 }
 
-// resendCode is POST /login/code/resend. While the challenge lives its code is
+// resendCode is POST /login/code/resend and /register/resend. While the challenge lives its code is
 // sent again; afterwards the same button starts another for the same number.
 func (p *Pages) resendCode(w http.ResponseWriter, r *http.Request) error {
 	c, err := p.openCode(r)
@@ -202,8 +219,11 @@ func (p *Pages) codeMistake(w http.ResponseWriter, r *http.Request, c codePage, 
 		return lookup
 	}
 	field := ""
-	if errors.Is(err, sms.ErrCodeIncorrect) || errors.Is(err, sms.ErrCodeIncorrectLast) {
+	switch {
+	case errors.Is(err, sms.ErrCodeIncorrect), errors.Is(err, sms.ErrCodeIncorrectLast):
 		field = "code"
+	case isPasswordFault(err):
+		field = "password"
 	}
 	p.renderCode(w, r, c, bad.Status, codeState{challenge: challenge, problem: problem(bad, field)})
 	return nil
@@ -229,6 +249,14 @@ func (p *Pages) renderCode(w http.ResponseWriter, r *http.Request, c codePage, s
 	challenge, masked := s.challenge, ""
 	if !challenge.Number.IsZero() {
 		masked = challenge.Number.String()
+	}
+	if c.registers {
+		p.Site.Render(w, r, status, web.Register{
+			Common: c.flow.common(r), Flow: c.flow.ID, Challenge: c.ref.ID, Client: c.flow.Client, Masked: masked,
+			ResendIn: seconds(time.Until(challenge.ResendAt)), Status: challenge.Status, Reason: challenge.Reason,
+			CanCancel: len(c.flow.Request) > 0, Check: s.check, Problem: s.problem, OfferPasskey: p.mayOffer(r),
+		})
+		return
 	}
 	p.Site.Render(w, r, status, web.Code{
 		Common: c.flow.common(r), Flow: c.flow.ID, Challenge: c.ref.ID, Client: c.flow.Client, Masked: masked,

@@ -21,6 +21,11 @@
 // lets limits count browsers, and keeps an idle account within its number's reach)
 // and that a passkey was offered here lately.
 //
+// Or a phone that is signed in allows it: /login/qr and /qr, see qrRequest.
+//
+// /login/password signs in by password. /register is /login with a password that
+// is set if the number is new (RegisterBySMS).
+//
 // A password, an authenticator app and recovery codes are options of an account.
 // A wrong one is counted and committed before it is compared, and after ten the
 // next one waits (see charge); no number of them stops the sign-in by SMS.

@@ -30,6 +30,9 @@ func parse(r *http.Request) (url.Values, error) {
 	if r.Method != http.MethodPost {
 		return fields(r.URL.RawQuery)
 	}
+	if r.PostForm != nil {
+		return r.PostForm, nil // read before, by this very function
+	}
 	if err := checkMediaType(r.Header["Content-Type"]); err != nil {
 		return nil, err
 	}

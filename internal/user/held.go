@@ -15,7 +15,7 @@ import (
 
 // heldFor is how long that proof vouches for what the person decides
 // about the account that it led to.
-const heldFor = freshFor
+const heldFor = freshSignIn
 
 // held is a sign-in whose code, or passkey, was right and used up, and that waits for the
 // person's decision. It is sealed into the flow's cookie, so nothing is stored for
@@ -207,15 +207,7 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request, f Flow, how func(
 	if err != nil {
 		return p.decided(w, r, f, err)
 	}
-	n, err := h.number()
-	if err != nil {
-		return err
-	}
-	if f, err = p.enter(w, r, f, in, n); err != nil {
-		return err
-	}
-	p.carryOn(w, r, f, in.Session)
-	return nil
+	return p.enter(w, r, f, in, false)
 }
 
 // moment is a time as pages take it.

@@ -15,9 +15,16 @@ import (
 // in, any sign-in may become one.
 var errAgreementRequired = fault.New(http.StatusUnprocessableEntity, "agreement_required", "agree to the terms and the privacy policy first")
 
-// showLogin is GET /login: the page that asks for a number. A visit without a
-// flow starts one of its own, unless the person is signed in.
+// showLogin is GET /login: the page that asks for a number.
 func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) error {
+	return p.arrive(w, r, func(f Flow) {
+		p.renderLogin(w, r, f, http.StatusOK, loginInput{phone: f.LoginHint}, nil)
+	})
+}
+
+// arrive shows the first page of a sign-in. A visit without a flow starts one of
+// its own, unless the person is signed in.
+func (p *Pages) arrive(w http.ResponseWriter, r *http.Request, show func(Flow)) error {
 	form, err := parse(r)
 	if err != nil {
 		return err
@@ -29,14 +36,14 @@ func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) error {
 		} else if !isNotFound(err) {
 			return err
 		}
-		return p.signInFor(w, r, Flow{})
+		return p.begin(w, r, Flow{}, r.URL.Path)
 	}
 	f, err := p.Flows.Find(r, form.Get("flow"))
 	if err != nil {
 		return p.flowGone(w, r, err)
 	}
 	p.Users.nameDevice(w, r)
-	p.renderLogin(w, r, f, http.StatusOK, loginInput{phone: f.LoginHint}, nil)
+	show(f)
 	return nil
 }
 
@@ -55,14 +62,23 @@ func (p *Pages) flowGone(w http.ResponseWriter, r *http.Request, err error) erro
 	return nil
 }
 
-// loginInput is what the person typed on /login, and the check to be passed with it.
+// loginInput is what the person typed on /login, or on the first step of
+// /register, and the check to be passed with it.
 type loginInput struct {
+	registers     bool
 	phone, region string
 	agreed        bool
 	check         *web.Check
 }
 
 func (p *Pages) renderLogin(w http.ResponseWriter, r *http.Request, f Flow, status int, in loginInput, bad *web.Problem) {
+	if in.registers {
+		p.Site.Render(w, r, status, web.Register{
+			Common: f.common(r), Flow: f.ID, Client: f.Client, Phone: in.phone, Regions: p.regions(in.region),
+			AskAgreement: p.asksAgreement(f), Agreed: in.agreed, CanCancel: len(f.Request) > 0, Check: in.check, Problem: bad,
+		})
+		return
+	}
 	p.Site.Render(w, r, status, web.Login{
 		Common: f.common(r), Flow: f.ID, Client: f.Client,
 		Phone: in.phone, Regions: p.regions(in.region),
@@ -94,7 +110,7 @@ func (p *Pages) agreement(f Flow) string {
 	return ""
 }
 
-// sendCode is POST /login. The order is flow, agreement, number, human check,
+// sendCode is POST /login and the first step of POST /register. The order is flow, agreement, number, human check,
 // send: nothing is sent, and no number is even read, without the others. Whether
 // the number has an account is not looked up, so it cannot show.
 func (p *Pages) sendCode(w http.ResponseWriter, r *http.Request) error {
@@ -107,7 +123,9 @@ func (p *Pages) sendCode(w http.ResponseWriter, r *http.Request) error {
 		return p.flowGone(w, r, err)
 	}
 	p.Users.nameDevice(w, r)
-	in := loginInput{phone: form.Get("phone"), region: form.Get("region"), agreed: form.Get("agree") == "1"}
+	in := loginInput{
+		registers: registers(r), phone: form.Get("phone"), region: form.Get("region"), agreed: form.Get("agree") == "1",
+	}
 	if p.asksAgreement(f) && !in.agreed {
 		p.renderLogin(w, r, f, errAgreementRequired.Status, in, problem(errAgreementRequired, "agree"))
 		return nil
@@ -163,7 +181,11 @@ func (p *Pages) request(r *http.Request, f Flow, n sms.Number) sms.Request {
 }
 
 func (p *Pages) seeCode(w http.ResponseWriter, r *http.Request, f Flow, challenge string) {
-	see(w, r, "/login/code", url.Values{"flow": {f.ID}, "challenge": {challenge}})
+	path := "/login/code"
+	if registers(r) {
+		path = "/register"
+	}
+	see(w, r, path, url.Values{"flow": {f.ID}, "challenge": {challenge}})
 }
 
 // cancel is POST /login/cancel: back to whoever sent the person here.

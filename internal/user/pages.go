@@ -36,7 +36,7 @@ type Texts interface {
 	Check(ctx context.Context, ref sms.Ref, code string) (sms.Proof, error)
 }
 
-// Pages are /login with its steps, /qr, /account with its own, and /legal. Forms arrive from our own
+// Pages are /login with its steps, /register, /qr, /account with its own, and /legal. Forms arrive from our own
 // pages alone: the server refuses cross-origin POSTs before they come here, and
 // without the flow's cookie, which is SameSite and of this very browser, a POST
 // does nothing.
@@ -73,6 +73,11 @@ func (p *Pages) Mount(r chi.Router) {
 	if p.Ephemeral != nil {
 		p.mountQR(r)
 	}
+	r.Get("/login/password", p.answer(p.showPassword))
+	r.Post("/login/password", p.answer(p.checkPassword))
+	r.Get("/register", p.answer(p.showRegister))
+	r.Post("/register", p.answer(p.register))
+	r.Post("/register/resend", p.answer(p.resendCode))
 	r.Get("/account", p.answer(p.showAccount))
 	r.Get("/account/delete", p.answer(p.showDelete))
 	r.Post("/account/delete", p.answer(p.deleteAccount))

@@ -137,31 +137,21 @@ func (p *Pages) checkPasskey(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	attempt.Terms = p.agreement(f)
 	agreed := form.Get("agree") == "1"
 	if agreed {
-		attempt.AgreementVersion = p.agreement(f)
+		attempt.AgreementVersion = attempt.Terms
 	}
 	in, err := p.Users.SignInByPasskey(r.Context(), Assertion{
-		Binding: f.Binding(), State: form.Get("state"), Response: []byte(form.Get("response")), Terms: p.agreement(f),
+		Binding: f.Binding(), State: form.Get("state"), Response: []byte(form.Get("response")),
 	}, attempt)
-	var proven sms.Number
-	if !in.User.PhoneVerifiedAt.IsZero() {
-		proven = in.User.Phone
-	}
-	switch {
-	case errors.Is(err, ErrClosing) && !proven.IsZero():
-		return p.hold(w, r, f, proven, attempt.AgreementVersion, in)
-	case errors.Is(err, ErrDisabled), errors.Is(err, ErrClosing):
-		p.showError(w, r, f, p.faultOf(r.Context(), err), "/login?flow="+f.ID)
-		return nil
-	case err != nil:
-		return p.passkeyMistake(w, r, f, agreed, err)
-	}
-	if f, err = p.enter(w, r, f, in, proven); err != nil {
+	if stopped, err := p.stopped(w, r, f, in.User.provenNumber(), attempt.AgreementVersion, in, err); stopped {
 		return err
 	}
-	p.carryOn(w, r, f, in.Session)
-	return nil
+	if err != nil {
+		return p.passkeyMistake(w, r, f, agreed, err)
+	}
+	return p.enter(w, r, f, in, false)
 }
 
 // passkeyMistake shows the number page again with what went wrong. An answer that

@@ -34,7 +34,6 @@ type Assertion struct {
 	Binding  []byte // the same as at the beginning
 	State    string // as it was given out
 	Response []byte // AuthenticationResponseJSON, WebAuthn Level 3 section 5.1.5
-	Terms    string // version that must have been agreed to, by this attempt or before; "" if none is asked for
 }
 
 // BeginPasskeySignIn asks whoever is there for a passkey; binding is what only
@@ -83,22 +82,22 @@ func (s *Service) SignInByPasskey(ctx context.Context, a Assertion, at Attempt) 
 		return SignedIn{}, err
 	}
 	at.AMR, at.ACR = amrPasskey(key.Synced), ACRPasskey
-	return s.signInWith(ctx, key, parsed.Response.AuthenticatorData, a.Terms, at)
+	return s.signInWith(ctx, key, parsed.Response.AuthenticatorData, at)
 }
 
 // signInWith does what follows a verified assertion in one transaction. A refusal
 // is committed, so that it is on record, and told afterwards.
-func (s *Service) signInWith(ctx context.Context, key passkeyRow, data protocol.AuthenticatorData, terms string, at Attempt) (SignedIn, error) {
+func (s *Service) signInWith(ctx context.Context, key passkeyRow, data protocol.AuthenticatorData, at Attempt) (SignedIn, error) {
 	return settle(func() (in SignedIn, err error) {
 		err = s.db.Tx(ctx, func(ctx context.Context) error {
-			in, err = s.signInByKey(ctx, key, data, terms, at)
+			in, err = s.signInByKey(ctx, key, data, at)
 			return err
 		})
 		return in, err
 	})
 }
 
-func (s *Service) signInByKey(ctx context.Context, key passkeyRow, data protocol.AuthenticatorData, terms string, at Attempt) (in SignedIn, err error) {
+func (s *Service) signInByKey(ctx context.Context, key passkeyRow, data protocol.AuthenticatorData, at Attempt) (in SignedIn, err error) {
 	now := time.Now()
 	if in.against, err = s.advance(ctx, key, data, now); in.against != nil || err != nil {
 		return in, err
@@ -111,15 +110,7 @@ func (s *Service) signInByKey(ctx context.Context, key passkeyRow, data protocol
 		return in, err
 	}
 	in.User, in.AuthTime = acc.User, authTime(now, acc.after)
-	agreed, err := s.agreedTo(ctx, key.userID, terms, at)
-	if err != nil {
-		return in, err
-	}
-	if !agreed && acc.Status != Disabled {
-		in.against = errAgreementRequired
-		return in, nil
-	}
-	if err := s.standingOtherwise(ctx, &in, acc, now); err != nil {
+	if err := s.standingOtherwise(ctx, &in, acc, at, now); err != nil {
 		return in, err
 	}
 	return in, s.complete(ctx, &in, at, now)

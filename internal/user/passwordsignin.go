@@ -21,8 +21,9 @@ import (
 // counts of their own.
 //
 // Faults: ErrCredentials for whatever is not right, after the same time;
-// ErrTooManyTries; ErrDisabled and ErrClosing for the right password of such an
-// account; fault.Unavailable. A quarantined account is taken back into use.
+// ErrTooManyTries; for the right password ErrDisabled, agreement_required if
+// Attempt.Terms was not agreed to, and ErrClosing, beside which comes what the pages
+// go on with; fault.Unavailable. A quarantined account is taken back into use.
 func (s *Service) SignInByPassword(ctx context.Context, typedName, typed string, a Attempt) (SignedIn, error) {
 	start := time.Now()
 	a.AMR, a.ACR = []string{"pwd"}, "1"
@@ -133,7 +134,8 @@ func (s *Service) owner(ctx context.Context, id identifier) (owner, error) {
 var errChanged = errors.New("the password changed meanwhile")
 
 // enter is the transaction of a right password. Whatever was read before the
-// comparison is read again under the lock on the password's row.
+// comparison is read again under the lock on the password's row. Where something
+// stands against the sign-in the counts end all the same: nothing was wrong.
 func (s *Service) enter(ctx context.Context, id identifier, o owner, next string, a Attempt, name, factor tried) (in SignedIn, err error) {
 	err = s.db.Tx(ctx, func(ctx context.Context) error {
 		used, err := s.usePassword(ctx, o.ID, o.hash, next)
@@ -152,7 +154,7 @@ func (s *Service) enter(ctx context.Context, id identifier, o owner, next string
 		}
 		now := time.Now()
 		in = SignedIn{User: is.User, AuthTime: authTime(now, is.after)}
-		if err := s.standingOtherwise(ctx, &in, is.account, now); err != nil {
+		if err := s.standingOtherwise(ctx, &in, is.account, a, now); err != nil {
 			return err
 		}
 		return s.complete(ctx, &in, a, now)

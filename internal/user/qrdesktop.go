@@ -225,9 +225,5 @@ func (p *Pages) signInByQR(w http.ResponseWriter, r *http.Request, g qrPage, q q
 	case err != nil:
 		return err
 	}
-	if g.flow, err = p.enter(w, r, g.flow, in, in.User.Phone); err != nil {
-		return err
-	}
-	p.carryOn(w, r, g.flow, in.Session)
-	return nil
+	return p.enter(w, r, g.flow, in, false)
 }

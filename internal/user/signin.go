@@ -14,6 +14,7 @@ import (
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/sms"
+	"github.com/dialtone-id/dialtone/internal/user/password"
 )
 
 // ErrDisabled is told to nobody but the person who typed the right code.
@@ -23,6 +24,7 @@ var ErrDisabled = fault.New(http.StatusForbidden, "account_disabled", "this acco
 type Attempt struct {
 	ClientID         string
 	AgreementVersion string // "" where the client is not asked (skip_agreement)
+	Terms            string // of a sign-in by password or passkey: version that must have been agreed to, now or before; "" for none
 	Locale           string
 	Address          netip.Addr
 	UserAgent        string
@@ -37,6 +39,7 @@ type Attempt struct {
 	Copies Session
 
 	verdict verdict // of a RecycledNumberCheck
+	newHash string  // of the password of an account that this sign-in makes, "" for none
 }
 
 // methods are how the person proves who they are.
@@ -132,11 +135,32 @@ func (s *Service) complete(ctx context.Context, in *SignedIn, a Attempt, now tim
 			return err
 		}
 	}
-	event := "login.succeeded"
-	if in.Created {
-		event = "user.created"
+	if !in.Created {
+		return s.recordSignIn(ctx, "login.succeeded", *in, a)
 	}
-	return s.recordSignIn(ctx, event, *in, a)
+	if err := s.recordSignIn(ctx, "user.created", *in, a); err != nil || a.newHash == "" {
+		return err
+	}
+	if err := s.insertPassword(ctx, in.User.ID, a.newHash); err != nil {
+		return err
+	}
+	return s.record(ctx, "user.password_set", "user:"+in.User.ID, in.User.ID, nil)
+}
+
+// RegisterBySMS is SignInBySMS for somebody who chose a password on the way. An
+// account that is made now gets it, in the same transaction; one that was there
+// before keeps its own, or none, and is signed in to all the same, after as much
+// work. Faults: those of SignInBySMS, of password.Check, which uses nothing up,
+// and of Hash.
+func (s *Service) RegisterBySMS(ctx context.Context, p sms.Proof, chosen string, a Attempt) (SignedIn, error) {
+	err := password.Check(chosen, p.Number.E164())
+	if err != nil {
+		return SignedIn{}, err
+	}
+	if a.newHash, err = s.passwords.Hash(ctx, chosen); err != nil {
+		return SignedIn{}, err
+	}
+	return s.SignInBySMS(ctx, p, a)
 }
 
 // findOrRegister returns the account of a proven number and the time of the
@@ -186,8 +210,18 @@ func (s *Service) standing(ctx context.Context, in *SignedIn, acc account, a Att
 
 // standingOtherwise is standing for a proof that is not of the number: a password, a
 // passkey. That is its owner's however long nobody came, so an account which lost
-// its number is taken back into use.
-func (s *Service) standingOtherwise(ctx context.Context, in *SignedIn, acc account, now time.Time) error {
+// its number is taken back into use. Unlike a code, it comes without agreement.
+func (s *Service) standingOtherwise(ctx context.Context, in *SignedIn, acc account, a Attempt, now time.Time) error {
+	if acc.Status != Disabled {
+		agreed, err := s.agreedTo(ctx, acc.ID, a.Terms, a)
+		if err != nil {
+			return err
+		}
+		if !agreed {
+			in.against = errAgreementRequired
+			return nil
+		}
+	}
 	switch acc.Status {
 	case Active:
 		return s.noteSignIn(ctx, acc, now)

@@ -38,6 +38,14 @@ type User struct {
 // LogValue keeps everything but the id out of logs.
 func (u User) LogValue() slog.Value { return slog.StringValue("user:" + u.ID) }
 
+// provenNumber is the account's number if a code proved it, else zero.
+func (u User) provenNumber() sms.Number {
+	if u.PhoneVerifiedAt.IsZero() {
+		return sms.Number{}
+	}
+	return u.Phone
+}
+
 // Service keeps users, identifiers, agreements and sessions.
 type Service struct {
 	db      *db.DB

@@ -132,7 +132,7 @@
 
   function codeField(input) {
     const form = input.form;
-    const button = byId('verify-code');
+    const button = form.querySelector('[type=submit]');
     let sentBySelf = false;
     let pasted = false;
 
@@ -254,7 +254,7 @@
     function tell(news) {
       over = !UNDER_WAY.test(news.status);
       if (news.status === 'failed') { // its page has the way on
-        location.replace(url.replace('/status?', '?'));
+        location.replace(line.dataset.page);
         return;
       }
       line.dataset.state = news.status;
@@ -309,7 +309,7 @@
   const phone = byId('phone');
   if (phone) phoneField(phone);
   const dialog = byId('agree-dialog');
-  if (dialog) agreement(byId('login-form'), byId('agree'), dialog);
+  if (dialog) agreement(byId('agree').form, byId('agree'), dialog);
   const code = byId('code');
   if (code) codeField(code);
   const check = byId('human-check');

@@ -162,7 +162,8 @@ func (p *Pusher) Follow(ctx context.Context) (wait func()) {
 	})
 	return func() {
 		<-ctx.Done()
-		core.mu.Lock()   // whoever is called back now has seen ctx alive
+		core.mu.Lock() // whoever is called back now has seen ctx alive
+		//lint:ignore SA2001 waiting is all
 		core.mu.Unlock() //nolint:staticcheck // waiting is all
 		pushes.Wait()
 	}
