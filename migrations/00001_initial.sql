@@ -20,7 +20,8 @@ CREATE TABLE users (
     claims       TEXT NOT NULL,         -- JSON, standard OpenID claims but the phone's
     created_at   BIGINT NOT NULL,
     updated_at   BIGINT NOT NULL,
-    grants_after BIGINT NOT NULL DEFAULT 0 -- sessions and grants of a sign-in at this time or before do not stand
+    grants_after BIGINT NOT NULL DEFAULT 0, -- sessions and grants of a sign-in at this time or before do not stand
+    exported_at  BIGINT NOT NULL DEFAULT 0  -- when the person last took a copy of their data
 );
 CREATE INDEX users_created ON users (created_at, id);
 
@@ -34,6 +35,15 @@ CREATE TABLE identifiers (
     PRIMARY KEY (kind, lookup)
 );
 CREATE UNIQUE INDEX identifiers_user ON identifiers (user_id, kind);
+
+-- A person's picture, made by us from what they sent. Its id is in its address.
+CREATE TABLE pictures (
+    user_id    TEXT PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    id         TEXT NOT NULL UNIQUE,
+    type       TEXT NOT NULL,
+    data       BYTEA NOT NULL,
+    created_at BIGINT NOT NULL
+);
 
 -- Which version of the terms a person agreed to, when and for which client.
 CREATE TABLE agreements (
@@ -80,7 +90,8 @@ CREATE TABLE consents (
     user_id    TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     client_id  TEXT NOT NULL REFERENCES clients (client_id) ON DELETE CASCADE,
     scope      TEXT NOT NULL,           -- space-separated
-    granted_at BIGINT NOT NULL,
+    granted_at BIGINT NOT NULL,         -- first
+    changed_at BIGINT NOT NULL,         -- last
     PRIMARY KEY (user_id, client_id)
 );
 CREATE INDEX consents_client ON consents (client_id);

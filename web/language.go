@@ -119,6 +119,12 @@ func (s *Site) languageCookie() string {
 	return "dialtone_lang"
 }
 
+// Chosen says whether this browser keeps a language.
+func (s *Site) Chosen(r *http.Request) bool {
+	e, _ := s.rememberedChoice(r)
+	return e != nil
+}
+
 // rememberedChoice reads the cookie "TAG.UNIXSECONDS"; nil if there is none.
 func (s *Site) rememberedChoice(r *http.Request) (chosen *edition, fresh bool) {
 	c, err := r.Cookie(s.languageCookie())
@@ -137,10 +143,15 @@ func (s *Site) rememberedChoice(r *http.Request) (chosen *edition, fresh bool) {
 
 // rememberChoice keeps a language that the person has just chosen.
 func (s *Site) rememberChoice(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet {
-		return
+	if r.Method == http.MethodGet {
+		s.Choose(w, queryLang(r.URL.RawQuery))
 	}
-	e := s.choice.exact(queryLang(r.URL.RawQuery))
+}
+
+// Choose keeps a language for this browser, as the switch in the footer does. One
+// that pages do not exist in changes nothing.
+func (s *Site) Choose(w http.ResponseWriter, tag string) {
+	e := s.choice.exact(tag)
 	if e == nil {
 		return
 	}
@@ -181,6 +192,8 @@ func here(r *http.Request, f facts) template.URL {
 	prefix := "?"
 	switch {
 	case r == nil:
+	case r.Method == http.MethodPost && f.path != "":
+		prefix = f.path + "?"
 	case r.Method == http.MethodPost:
 		prefix = stepURL(r, f.step)
 	default:

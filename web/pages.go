@@ -16,10 +16,14 @@ type facts struct {
 	reason   string
 	fields   []string // ids of the form fields a Problem may belong to
 	regions  []Region
-	step     []Field // query of the GET that shows this page
-	script   string  // asset that the page runs, "" for none
-	target   string  // where a form's answer may lead, "" for common.FormAction
-	popup    bool    // may be the pop-up window of a client: its opener must stay reachable
+	step     []Field  // query of the GET that shows this page
+	script   string   // asset that the page runs, "" for none
+	target   string   // where a form's answer may lead, "" for common.FormAction
+	room     string   // of the account pages, "" for other pages
+	done     string   // what was just done, a message key below "done"
+	path     string   // of the GET that shows this page, where it is not that of its forms
+	logos    []string // of several clients
+	popup    bool     // may be the pop-up window of a client: its opener must stay reachable
 }
 
 // Common is embedded in every page.
@@ -173,18 +177,6 @@ func (p FormPost) facts() facts {
 	return facts{template: "form-post", common: p.Common, client: p.Client, script: "formpost.js", target: p.Action, popup: true}
 }
 
-// Account is /account, minimal for now: masked number, when registered, sign out.
-// Ids page-account, account-phone, account-since, sign-out.
-type Account struct {
-	Common
-	Masked string
-	Since  string // ISO date, 2026-11-20
-}
-
-func (p Account) facts() facts {
-	return facts{template: "account", common: p.Common, script: "dialtone.js"}
-}
-
 // Legal is /legal/terms and /legal/privacy where the operator hosts them with
 // us: id page-legal.
 type Legal struct {
@@ -220,6 +212,7 @@ func (p Demo) facts() facts {
 func everyPage() []Page {
 	return []Page{
 		Login{}, Code{}, Consent{}, Logout{}, SignedOut{}, Error{},
-		FormPost{}, Account{}, Legal{}, Demo{},
+		FormPost{}, Account{}, AccountProfile{}, AccountSecurity{}, AccountSessions{}, AccountApps{},
+		AccountActivity{}, AccountPrivacy{}, Legal{}, Demo{},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jba/templatecheck"
@@ -20,6 +21,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // left out.
 func TestPagesLookAsReviewed(t *testing.T) {
 	s := newSite(t, Options{ICP: "沪ICP备00000000号"})
+	s.now = func() time.Time { return noon }
 	hash := regexp.MustCompile(`(/assets/[a-z]+)\.[0-9a-f]+\.`)
 	for name, p := range samples() {
 		for _, lang := range s.Languages() {
@@ -54,7 +56,9 @@ func TestTemplatesUseFieldsThatExist(t *testing.T) {
 	types := map[string]any{
 		"login": typed[Login]{}, "code": typed[Code]{}, "consent": typed[Consent]{}, "logout": typed[Logout]{},
 		"signed-out": typed[SignedOut]{}, "error": typed[Error]{}, "form-post": typed[FormPost]{},
-		"account": typed[Account]{}, "legal": typed[Legal]{}, "demo": typed[Demo]{},
+		"account": typed[Account]{}, "account-profile": typed[AccountProfile]{}, "account-security": typed[AccountSecurity]{},
+		"account-sessions": typed[AccountSessions]{}, "account-apps": typed[AccountApps]{},
+		"account-activity": typed[AccountActivity]{}, "account-privacy": typed[AccountPrivacy]{}, "legal": typed[Legal]{}, "demo": typed[Demo]{},
 	}
 	s := newSite(t, Options{})
 	for _, e := range s.editions {
@@ -77,24 +81,33 @@ func TestTemplatesUseFieldsThatExist(t *testing.T) {
 func TestPagesHaveTheirIDs(t *testing.T) {
 	s := newSite(t, Options{})
 	want := map[string][]string{
-		"login":          {"page-login", "phone", "agree", "send-code", "login-cancel", "client-logo"},
-		"login-direct":   {"page-login", "phone", "send-code"},
-		"login-regions":  {"page-login", "phone", "region"},
-		"code":           {"page-code", "code", "verify-code", "resend-code", "change-phone", "login-cancel"},
-		"code-spent":     {"page-code", "code", "verify-code", "resend-code", "change-phone"},
-		"code-unknown":   {"page-code", "code", "verify-code", "change-phone"},
-		"consent":        {"page-consent", "consent-allow", "consent-deny", "client-logo"},
-		"logout":         {"page-logout", "logout-confirm", "logout-cancel"},
-		"signed-out":     {"page-signed-out"},
-		"error":          {"page-error", "error-code", "error-description"},
-		"form-post":      {"page-form-post", "form-post", "form-post-send"},
-		"account":        {"page-account", "account-phone", "account-since", "sign-out"},
+		"login":         {"page-login", "phone", "agree", "send-code", "login-cancel", "client-logo"},
+		"login-direct":  {"page-login", "phone", "send-code"},
+		"login-regions": {"page-login", "phone", "region"},
+		"code":          {"page-code", "code", "verify-code", "resend-code", "change-phone", "login-cancel"},
+		"code-spent":    {"page-code", "code", "verify-code", "resend-code", "change-phone"},
+		"code-unknown":  {"page-code", "code", "verify-code", "change-phone"},
+		"consent":       {"page-consent", "consent-allow", "consent-deny", "client-logo"},
+		"logout":        {"page-logout", "logout-confirm", "logout-cancel"},
+		"signed-out":    {"page-signed-out"},
+		"error":         {"page-error", "error-code", "error-description"},
+		"form-post":     {"page-form-post", "form-post", "form-post-send"},
+		"account":       {"page-account", "account-phone", "account-since", "account-device", "sign-out", "room-profile", "room-privacy"},
+
+		"account-profile":  {"page-account-profile", "nickname", "name", "family-name", "given-name", "locale", "save-profile", "picture", "save-picture", "remove-picture"},
+		"account-security": {"page-account-security", "security-phone", "security-phone-action"},
+		"account-sessions": {"page-account-sessions", "session-0199c2", "session-0199c4", "end-others"},
+		"account-apps":     {"page-account-apps", "app-0", "withdraw-0", "withdraw-1"},
+		"account-activity": {"page-account-activity", "activity-older"},
+		"account-privacy":  {"page-account-privacy", "export-data", "delete-account", "withdraw-0"},
+
 		"terms":          {"page-legal"},
 		"demo":           {"page-demo", "demo-start"},
 		"demo-signed-in": {"page-demo", "demo-refresh", "demo-signout"},
 	}
 	absent := map[string][]string{
 		"login": {"region"}, "login-direct": {"agree", "login-cancel", "client-logo", "region"},
+		"account-activity": {"activity-newest"}, "account-profile-bad": {"remove-picture"},
 		"code-unknown": {"resend-code"}, "demo-signed-in": {"demo-start"},
 	}
 	for name, p := range samples() {
@@ -143,6 +156,12 @@ func TestFormsSendTheirFields(t *testing.T) {
 		{"logout", "logout-confirm", "post", "/logout", map[string]string{"ticket": "c2VhbGVk"}, "yes"},
 		{"logout", "logout-cancel", "post", "/logout", map[string]string{"ticket": "c2VhbGVk"}, "no"},
 		{"account", "sign-out", "get", "/logout", map[string]string{}, ""},
+		{"account-profile", "save-profile", "post", "/account/profile", map[string]string{"nickname": "小满 🌾", "name": "", "family_name": "", "given_name": "", "locale": ""}, ""},
+		{"account-profile", "save-picture", "post", "/account/picture", map[string]string{"picture": ""}, ""},
+		{"account-sessions", "end-others", "post", "/account/sessions/end-others", map[string]string{}, ""},
+		{"account-apps", "withdraw-0", "post", "/account/apps/revoke", map[string]string{"client": "shop"}, ""},
+		{"account-privacy", "withdraw-0", "post", "/account/apps/revoke", map[string]string{"client": "shop", "from": "privacy"}, ""},
+		{"account-privacy", "export-data", "post", "/account/privacy/export", map[string]string{}, ""},
 		{"form-post", "form-post-send", "post", "https://shop.example/callback", map[string]string{"code": "ac.1", "state": "xyz", "iss": "https://id.example.com"}, ""},
 		{"demo-signed-in", "demo-refresh", "post", "/demo/refresh", map[string]string{}, ""},
 		{"demo-signed-in", "demo-signout", "post", "/demo/sign-out", map[string]string{}, ""},

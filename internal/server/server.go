@@ -128,7 +128,8 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Server, err error)
 		return nil, fmt.Errorf("start the authorization server: %w", err)
 	}
 	s.pages = &user.Pages{
-		Users: s.core.Users, SMS: s.sms, Captcha: human, Site: s.site, Flows: flows, Next: s.oauth, AgreementVersion: c.Legal.Version, Log: o.Log,
+		Users: s.core.Users, SMS: s.sms, Captcha: human, Site: s.site, Flows: flows, Next: s.oauth, AgreementVersion: c.Legal.Version,
+		AccessLife: c.Tokens.Access, Log: o.Log,
 	}
 	s.public = s.routes(o.Dev)
 	return s, nil

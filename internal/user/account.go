@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"time"
-
-	"github.com/dialtone-id/dialtone/web"
 )
 
 // freshFor is how long a sign-in vouches for a sensitive step on the account pages.
@@ -42,32 +40,4 @@ func (p *Pages) signInFor(w http.ResponseWriter, r *http.Request, f Flow) error 
 	}
 	see(w, r, "/login", url.Values{"flow": {f.ID}})
 	return nil
-}
-
-// showAccount is GET /account.
-func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request) error {
-	_, u, ok, err := p.member(w, r)
-	if !ok {
-		return err
-	}
-	masked := ""
-	if !u.Phone.IsZero() {
-		masked = u.Phone.String()
-	}
-	p.Site.Render(w, r, http.StatusOK, web.Account{
-		Common: web.Common{RequestID: CallerOf(r.Context()).RequestID},
-		Masked: masked, Since: u.CreatedAt.Format(time.DateOnly),
-	})
-	return nil
-}
-
-// showLegal is GET /legal/terms and /legal/privacy, for operators who have no
-// pages of their own for them.
-func (p *Pages) showLegal(kind string) func(http.ResponseWriter, *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		p.Site.Render(w, r, http.StatusOK, web.Legal{
-			Common: web.Common{RequestID: CallerOf(r.Context()).RequestID}, Kind: kind,
-		})
-		return nil
-	}
 }

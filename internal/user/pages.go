@@ -48,7 +48,8 @@ type Pages struct {
 	Next             Continuation
 	Captcha          HumanCheck // nil for none: what asks for a check is then refused
 	AgreementVersion string
-	Log              *slog.Logger // nil means slog.Default()
+	AccessLife       time.Duration // of access tokens, which outlive what they came from
+	Log              *slog.Logger  // nil means slog.Default()
 }
 
 // Mount adds the routes.
@@ -62,7 +63,7 @@ func (p *Pages) Mount(r chi.Router) {
 	r.Post("/login/code", p.answer(p.checkCode))
 	r.Post("/login/code/resend", p.answer(p.resendCode))
 	r.Get("/login/code/status", p.codeStatus)
-	r.Get("/account", p.answer(p.showAccount))
+	p.mountAccount(r)
 	r.Get("/legal/terms", p.answer(p.showLegal("terms")))
 	r.Get("/legal/privacy", p.answer(p.showLegal("privacy")))
 }

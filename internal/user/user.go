@@ -11,6 +11,7 @@ import (
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/signing"
 	"github.com/dialtone-id/dialtone/internal/sms"
+	"github.com/dialtone-id/dialtone/internal/user/picture"
 )
 
 // Statuses of an account.
@@ -40,6 +41,10 @@ type Service struct {
 	cookies cookies
 
 	sessionIdle, sessionLife time.Duration
+
+	issuer   string
+	clients  Clients
+	pictures *picture.Maker
 }
 
 // Option changes what New builds.
@@ -56,9 +61,19 @@ func Lifetimes(idle, absolute time.Duration) Option {
 	return func(s *Service) { s.sessionIdle, s.sessionLife = idle, absolute }
 }
 
+// Issuer sets where this service is reached, for addresses that claims hold.
+func Issuer(url string) Option {
+	return func(s *Service) { s.issuer = url }
+}
+
+// With sets who keeps what clients hold; without it nobody holds anything.
+func With(c Clients) Option {
+	return func(s *Service) { s.clients = c }
+}
+
 // New makes the service. Its cookies are for https unless an option says else.
 func New(d *db.DB, v *signing.Vault, a *audit.Log, options ...Option) *Service {
-	s := &Service{db: d, vault: v, audit: a, sessionIdle: sessionIdle, sessionLife: sessionLife}
+	s := &Service{db: d, vault: v, audit: a, sessionIdle: sessionIdle, sessionLife: sessionLife, clients: noClients{}, pictures: picture.NewMaker(1)}
 	for _, o := range options {
 		o(s)
 	}
