@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/dialtone-id/dialtone/internal/audit"
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/web"
@@ -66,7 +68,7 @@ func cursorOf(e audit.Entry) string { return strconv.FormatInt(db.Micros(e.At), 
 func parseCursor(text string) (audit.Entry, error) {
 	at, id, ok := strings.Cut(text, ".")
 	micros, err := strconv.ParseInt(at, 10, 64)
-	if !ok || err != nil || len(id) != 36 {
+	if !ok || err != nil || uuid.Validate(id) != nil {
 		return audit.Entry{}, errCursor
 	}
 	return audit.Entry{ID: id, At: db.Time(micros)}, nil

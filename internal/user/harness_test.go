@@ -77,7 +77,7 @@ func newHouse(t testing.TB, d *db.DB) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.users, h.flows = New(d, vault, trail), NewFlows(vault, true)
+	h.users, h.flows = New(d, vault, trail, Issuer(issuer)), NewFlows(vault, true)
 	h.next.flows = h.flows
 	h.pages = &Pages{Users: h.users, SMS: h.sms, Site: site, Flows: h.flows, Next: h.next, AgreementVersion: termsOfTest}
 	h.now.set(netip.MustParseAddr("198.51.100.7"))

@@ -43,7 +43,7 @@ func cleanName(typed string) string {
 		before = r
 	}
 	// What was left out may have stood between a letter and its mark.
-	name := strings.TrimFunc(norm.NFC.String(b.String()), func(r rune) bool { return r == ' ' || isInvisible(r) })
+	name := strings.TrimFunc(norm.NFC.String(b.String()), func(r rune) bool { return r == ' ' || isInvisible(r) && !isTag(r) })
 	if !strings.ContainsFunc(name, func(r rune) bool { return r != ' ' && !isInvisible(r) && !unicode.Is(unicode.M, r) }) {
 		return ""
 	}
