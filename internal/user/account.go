@@ -38,6 +38,10 @@ func (p *Pages) signInFor(w http.ResponseWriter, r *http.Request, f Flow) error 
 	if err != nil {
 		return err
 	}
-	see(w, r, "/login", url.Values{"flow": {f.ID}})
+	query := url.Values{"flow": {f.ID}}
+	if lang := r.URL.Query().Get("lang"); lang != "" { // the page that was asked for would have kept it
+		query.Set("lang", lang)
+	}
+	see(w, r, "/login", query)
 	return nil
 }
