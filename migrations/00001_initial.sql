@@ -22,7 +22,8 @@ CREATE TABLE users (
     updated_at   BIGINT NOT NULL,
     grants_after BIGINT NOT NULL DEFAULT 0, -- sessions and grants of a sign-in at this time or before do not stand
     seen_at      BIGINT NOT NULL DEFAULT 0, -- last sign-in, to the day: the first one of that day
-    closes_at    BIGINT                 -- when a closing or quarantined account is erased
+    closes_at    BIGINT,                -- when a closing or quarantined account is erased
+    exported_at  BIGINT NOT NULL DEFAULT 0  -- when the person last took a copy of their data
 );
 CREATE INDEX users_created ON users (created_at, id);
 CREATE INDEX users_closing ON users (closes_at) WHERE closes_at IS NOT NULL;
@@ -89,6 +90,15 @@ CREATE TABLE former_numbers (
 );
 CREATE INDEX former_numbers_lookup ON former_numbers (lookup);
 
+-- A person's picture, made by us from what they sent. Its id is in its address.
+CREATE TABLE pictures (
+    user_id    TEXT PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    id         TEXT NOT NULL UNIQUE,
+    type       TEXT NOT NULL,
+    data       BYTEA NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
 -- Which version of the terms a person agreed to, when and for which client.
 CREATE TABLE agreements (
     id         TEXT PRIMARY KEY,
@@ -134,7 +144,8 @@ CREATE TABLE consents (
     user_id    TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     client_id  TEXT NOT NULL REFERENCES clients (client_id) ON DELETE CASCADE,
     scope      TEXT NOT NULL,           -- space-separated
-    granted_at BIGINT NOT NULL,
+    granted_at BIGINT NOT NULL,         -- first
+    changed_at BIGINT NOT NULL,         -- last
     PRIMARY KEY (user_id, client_id)
 );
 CREATE INDEX consents_client ON consents (client_id);

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,6 +51,7 @@ func contentSecurityPolicy(f facts) string {
 	if f.client != nil {
 		b.WriteString(imageSource(f.client.LogoURI))
 	}
+	b.WriteString(imageSources(f.logos))
 	if f.check != nil {
 		b.WriteString("; worker-src 'self'; media-src 'self'")
 	}
@@ -70,6 +72,17 @@ func imageSource(logo string) string {
 	default:
 		return " https:"
 	}
+}
+
+// imageSources is imageSource for several logos, each source once.
+func imageSources(logos []string) string {
+	var sources []string
+	for _, logo := range logos {
+		if source := imageSource(logo); source != "" && !slices.Contains(sources, source) {
+			sources = append(sources, source)
+		}
+	}
+	return strings.Join(sources, "")
 }
 
 // formTargets lets the answer to a form redirect to a client. Chromium applies

@@ -119,6 +119,12 @@ func (s *Site) languageCookie() string {
 	return "dialtone_lang"
 }
 
+// Chosen says whether this browser keeps a language.
+func (s *Site) Chosen(r *http.Request) bool {
+	e, _ := s.rememberedChoice(r)
+	return e != nil
+}
+
 // rememberedChoice reads the cookie "TAG.UNIXSECONDS"; nil if there is none.
 func (s *Site) rememberedChoice(r *http.Request) (chosen *edition, fresh bool) {
 	c, err := r.Cookie(s.languageCookie())
@@ -137,10 +143,15 @@ func (s *Site) rememberedChoice(r *http.Request) (chosen *edition, fresh bool) {
 
 // rememberChoice keeps a language that the person has just chosen.
 func (s *Site) rememberChoice(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet {
-		return
+	if r.Method == http.MethodGet {
+		s.Choose(w, queryLang(r.URL.RawQuery))
 	}
-	e := s.choice.exact(queryLang(r.URL.RawQuery))
+}
+
+// Choose keeps a language for this browser, as the switch in the footer does. One
+// that pages do not exist in changes nothing.
+func (s *Site) Choose(w http.ResponseWriter, tag string) {
+	e := s.choice.exact(tag)
 	if e == nil {
 		return
 	}
@@ -182,7 +193,7 @@ func here(r *http.Request, f facts) template.URL {
 	switch {
 	case r == nil:
 	case r.Method == http.MethodPost:
-		prefix = stepURL(r, f.step)
+		prefix = stepURL(r, f)
 	default:
 		prefix = "?" + withoutLang(r.URL.RawQuery)
 	}
@@ -203,13 +214,15 @@ func withoutLang(query string) string {
 
 // stepURL is where GET shows the step that r posted to, ready for another
 // parameter. The page's own values count; an error page takes the form's.
-func stepURL(r *http.Request, step []Field) string {
-	path := r.URL.Path
-	path = strings.TrimSuffix(strings.TrimSuffix(path, "/cancel"), "/resend")
-	switch path {
-	case "/login", "/login/code", "/login/password", "/login/qr", "/register", "/consent", "/logout", "/account", "/demo":
-	default:
-		return "?"
+func stepURL(r *http.Request, f facts) string {
+	path, step := f.path, f.step
+	if path == "" {
+		path = strings.TrimSuffix(strings.TrimSuffix(r.URL.Path, "/cancel"), "/resend")
+		switch path {
+		case "/login", "/login/code", "/login/password", "/login/qr", "/register", "/consent", "/logout", "/account", "/demo":
+		default:
+			return "?"
+		}
 	}
 	if step == nil {
 		for _, name := range []string{"flow", "challenge", "ticket"} {

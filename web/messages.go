@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"html/template"
@@ -30,6 +31,7 @@ type edition struct {
 	known     map[string]bool   // all keys
 	localizer *i18n.Localizer   // for texts with parameters or plurals
 	regions   display.Namer
+	zone      *time.Location // of times that are shown
 	pages     map[string]*template.Template
 }
 
@@ -83,8 +85,15 @@ func loadEdition(files embed.FS, bundle *i18n.Bundle, file string) (*edition, er
 			e.fixed[m.ID] = m.Other
 		}
 	}
-	e.name, err = e.text("language.name")
-	return e, err
+	if e.name, err = e.text("language.name"); err != nil {
+		return nil, err
+	}
+	hours, err := strconv.Atoi(e.fixed["date.zone_hours"])
+	if err != nil {
+		return nil, fmt.Errorf("date.zone_hours: %w", err)
+	}
+	e.zone = time.FixedZone("", hours*60*60)
+	return e, nil
 }
 
 // text returns a text without parameters.
@@ -270,23 +279,42 @@ func headline(code string) string {
 	return "error.head_other"
 }
 
-// date writes an ISO date as people do; anything else is returned as it is.
-func (e *edition) date(iso string) string {
-	t, err := time.Parse(time.DateOnly, iso)
-	if err != nil {
-		return iso
+// clock writes a time of day, and day its date, in the zone of the language.
+func (e *edition) clock(t time.Time) string { return t.In(e.zone).Format(e.fixed["date.clock"]) }
+func (e *edition) day(t time.Time) string   { return t.In(e.zone).Format(e.fixed["date.layout"]) }
+
+// ago says how long something is past; beyond a day it is otherwise.
+func (e *edition) ago(d time.Duration, otherwise string) string {
+	unit, per := "minutes", time.Minute
+	switch {
+	case d < time.Minute: // also what another server's clock puts into the future
+		return e.fixed["ago.now"]
+	case d >= 24*time.Hour:
+		return otherwise
+	case d >= time.Hour:
+		unit, per = "hours", time.Hour
 	}
-	return t.Format(e.fixed["date.layout"])
+	s, err := e.say("ago."+unit, "n", int(d/per))
+	if err != nil {
+		return otherwise
+	}
+	return s
 }
 
-// moment writes an RFC 3339 time as people do. A page does not know where its
-// reader is, so the zone is named.
-func (e *edition) moment(rfc3339 string) string {
-	t, err := time.Parse(time.RFC3339, rfc3339)
-	if err != nil {
-		return rfc3339
+// device names a browser; the names of some are known better in another language.
+func (e *edition) device(d Device) string {
+	browser := cmp.Or(e.fixed["browser."+strings.ToLower(d.Browser)], d.Browser)
+	switch {
+	case browser == "" && d.OS == "":
+		return e.fixed["device.unknown"]
+	case browser == "" || d.OS == "":
+		return cmp.Or(browser, d.OS)
 	}
-	return t.UTC().Format(e.fixed["date.layout"] + " 15:04 UTC")
+	s, err := e.say("device.both", "browser", browser, "os", d.OS)
+	if err != nil {
+		return browser
+	}
+	return s
 }
 
 // Text returns one text - of a fault code or another key without a dot - in

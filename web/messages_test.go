@@ -33,6 +33,8 @@ var codes = []string{
 	"request_not_supported", "request_uri_not_supported", "registration_not_supported", "invalid_request_uri",
 	"invalid_request_object", "invalid_redirect_uri", "invalid_client_metadata", "invalid_target",
 	"unmet_authentication_requirements",
+
+	"name_too_long", "name_invalid", "locale_invalid", "picture_missing", "picture_too_large", "picture_unreadable",
 }
 
 // raw is a message file as it is written, with plural forms as nested keys.
@@ -75,7 +77,7 @@ func TestLanguagesHaveTheSameTexts(t *testing.T) {
 }
 
 func TestNoTextIsEmptyOrInTheWrongLanguage(t *testing.T) {
-	neutral := []string{"language.name", "date.layout", "demo_userinfo"}
+	neutral := []string{"language.name", "date.layout", "date.clock", "date.zone_hours", "demo_userinfo"}
 	for _, tag := range []string{"zh-CN", "en"} {
 		for key, value := range raw(t, tag) {
 			if strings.TrimSpace(value) == "" {
@@ -101,6 +103,7 @@ func TestTextsNameTheirParametersAlike(t *testing.T) {
 					names[key] = append(names[key], name)
 				}
 			}
+			slices.Sort(names[key]) // languages may put them in another order
 		}
 		return names
 	}
@@ -109,7 +112,7 @@ func TestTextsNameTheirParametersAlike(t *testing.T) {
 	}
 	for key, names := range namesIn(raw(t, "en")) {
 		for _, name := range names {
-			if !slices.Contains([]string{"{{.n}}", "{{.when}}", "{{.tries}}"}, name) {
+			if !slices.Contains([]string{"{{.n}}", "{{.when}}", "{{.tries}}", "{{.browser}}", "{{.os}}"}, name) {
 				t.Errorf("%s: nobody gives a value for %s", key, name)
 			}
 		}
@@ -121,9 +124,10 @@ func TestNoTextIsUnused(t *testing.T) {
 	for _, code := range codes {
 		used[code] = true
 	}
-	// Keys that are put together: scopes, regions, waiting times, states of a message and of a QR code.
+	// Keys that are put together: scopes, regions, waiting times, states of a message and of a QR code,
+	// what happened and what was done in an account.
 	for key := range newSite(t, Options{}).editions[0].known {
-		for _, family := range []string{"scope.", "region.", "when.", "code.status_", "qr.state_"} {
+		for _, family := range []string{"scope.", "region.", "when.", "code.status_", "qr.state_", "ago.", "event.", "done.", "browser.", "security."} {
 			used[key] = used[key] || strings.HasPrefix(key, family)
 		}
 	}

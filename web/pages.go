@@ -16,14 +16,17 @@ type facts struct {
 	reason   string
 	fields   []string // ids of the form fields a Problem may belong to
 	regions  []Region
-	step     []Field // query of the GET that shows this page
-	path     string  // where that is; of steps of a sign-in
-	start    string  // path of the step where the number is typed
-	send     string  // path that the form with the check goes to
-	suggest  bool    // the browser may suggest passkeys
-	script   string  // asset that the page runs, "" for none
-	target   string  // where a form's answer may lead, "" for common.FormAction
-	popup    bool    // may be the pop-up window of a client: its opener must stay reachable
+	step     []Field  // query of the GET that shows this page
+	path     string   // where that is, if not where its form goes
+	start    string   // path of the step where the number is typed
+	send     string   // path that the form with the check goes to
+	suggest  bool     // the browser may suggest passkeys
+	script   string   // asset that the page runs, "" for none
+	target   string   // where a form's answer may lead, "" for common.FormAction
+	room     string   // of the account pages, "" for other pages
+	done     string   // what was just done, a message key below "done"
+	logos    []string // of several clients
+	popup    bool     // may be the pop-up window of a client: its opener must stay reachable
 }
 
 // Common is embedded in every page.
@@ -264,24 +267,12 @@ func (p FormPost) facts() facts {
 	return facts{template: "form-post", common: p.Common, client: p.Client, script: "formpost.js", target: p.Action, popup: true}
 }
 
-// Account is /account, minimal for now: masked number, when registered, sign out.
-// Ids page-account, account-phone, account-since, sign-out.
-type Account struct {
-	Common
-	Masked string
-	Since  string // ISO date, 2026-11-20
-}
-
-func (p Account) facts() facts {
-	return facts{template: "account", common: p.Common, script: "dialtone.js"}
-}
-
 // Delete is /account/delete: ids page-delete, delete-confirm, delete-cancel.
 type Delete struct {
 	Common
 	Session string // the sid the page was made for; the POST repeats it
 	Masked  string
-	Until   string // RFC 3339, when it would be erased if deleted now; "" for at once
+	Until   time.Time // when it would be erased if deleted now; zero for at once
 }
 
 func (p Delete) facts() facts {
@@ -291,7 +282,7 @@ func (p Delete) facts() facts {
 // Deleted is /account/deleted, the receipt: id page-deleted.
 type Deleted struct {
 	Common
-	Until string // as in Delete; "" if it has been
+	Until time.Time // as in Delete; zero if it has been
 }
 
 func (p Deleted) facts() facts {
@@ -304,7 +295,7 @@ type Closing struct {
 	Common
 	Flow   string
 	Client *Client
-	Until  string // RFC 3339
+	Until  time.Time
 }
 
 func (p Closing) facts() facts {
@@ -367,7 +358,8 @@ func (p Demo) facts() facts {
 func everyPage() []Page {
 	return []Page{
 		Login{}, Code{}, Password{}, Register{}, PasskeySetup{}, Consent{}, Logout{}, SignedOut{}, Error{},
-		FormPost{}, Account{}, Delete{}, Deleted{}, Closing{}, Recycled{}, Legal{}, Demo{},
+		FormPost{}, Account{}, AccountProfile{}, AccountSecurity{}, AccountSessions{}, AccountApps{},
+		AccountActivity{}, AccountPrivacy{}, Delete{}, Deleted{}, Closing{}, Recycled{}, Legal{}, Demo{},
 		QR{}, QRConfirm{}, QRResult{}, QRTyped{},
 	}
 }

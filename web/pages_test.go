@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jba/templatecheck"
@@ -20,6 +21,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // left out.
 func TestPagesLookAsReviewed(t *testing.T) {
 	s := newSite(t, Options{ICP: "沪ICP备00000000号"})
+	s.now = func() time.Time { return noon }
 	hash := regexp.MustCompile(`(/assets/[a-z]+)\.[0-9a-f]+\.`)
 	for name, p := range samples() {
 		for _, lang := range s.Languages() {
@@ -55,8 +57,10 @@ func TestTemplatesUseFieldsThatExist(t *testing.T) {
 		"login": typed[Login]{}, "code": typed[Code]{}, "password": typed[Password]{}, "register": typed[Register]{}, "passkey-setup": typed[PasskeySetup]{}, "consent": typed[Consent]{}, "logout": typed[Logout]{},
 		"signed-out": typed[SignedOut]{}, "error": typed[Error]{}, "form-post": typed[FormPost]{},
 		"delete": typed[Delete]{}, "deleted": typed[Deleted]{}, "closing": typed[Closing]{}, "recycled": typed[Recycled]{},
-		"account": typed[Account]{}, "legal": typed[Legal]{}, "demo": typed[Demo]{},
 		"qr": typed[QR]{}, "qr-confirm": typed[QRConfirm]{}, "qr-result": typed[QRResult]{}, "qr-typed": typed[QRTyped]{},
+		"account": typed[Account]{}, "account-profile": typed[AccountProfile]{}, "account-security": typed[AccountSecurity]{},
+		"account-sessions": typed[AccountSessions]{}, "account-apps": typed[AccountApps]{},
+		"account-activity": typed[AccountActivity]{}, "account-privacy": typed[AccountPrivacy]{}, "legal": typed[Legal]{}, "demo": typed[Demo]{},
 	}
 	s := newSite(t, Options{})
 	for _, e := range s.editions {
@@ -79,46 +83,53 @@ func TestTemplatesUseFieldsThatExist(t *testing.T) {
 func TestPagesHaveTheirIDs(t *testing.T) {
 	s := newSite(t, Options{})
 	want := map[string][]string{
-		"login":           {"page-login", "phone", "agree", "send-code", "by-password", "login-cancel", "client-logo"},
-		"login-passkey":   {"page-login", "phone", "passkey-sign-in", "passkey-note"},
-		"login-direct":    {"page-login", "phone", "send-code"},
-		"login-regions":   {"page-login", "phone", "region"},
-		"code":            {"page-code", "code", "verify-code", "resend-code", "change-phone", "login-cancel"},
-		"code-spent":      {"page-code", "code", "verify-code", "resend-code", "change-phone"},
-		"code-unknown":    {"page-code", "code", "verify-code", "change-phone"},
-		"password":        {"page-password", "identifier", "password", "agree", "sign-in", "by-code", "to-register", "login-cancel"},
-		"register":        {"page-register", "phone", "agree", "send-code", "by-code", "login-cancel"},
-		"register-code":   {"page-register", "code", "password", "register", "resend-code", "change-phone", "offer-passkey"},
-		"register-gone":   {"page-register", "code", "password", "register", "change-phone"},
-		"passkey-setup":   {"page-passkey-setup", "add-passkey", "passkey-continue", "passkey-later", "passkey-never", "passkey-note"},
-		"consent":         {"page-consent", "consent-allow", "consent-deny", "client-logo"},
-		"logout":          {"page-logout", "logout-confirm", "logout-cancel"},
-		"signed-out":      {"page-signed-out"},
-		"error":           {"page-error", "error-code", "error-description"},
-		"form-post":       {"page-form-post", "form-post", "form-post-send"},
-		"account":         {"page-account", "account-phone", "account-since", "sign-out"},
-		"terms":           {"page-legal"},
-		"demo":            {"page-demo", "demo-start"},
-		"login-wide":      {"page-login", "login-qr"},
-		"qr":              {"page-qr", "qr-image", "qr-state", "qr-code", "qr-other", "login-cancel"},
-		"qr-allowed":      {"page-qr", "qr-state", "qr-continue"},
-		"qr-expired":      {"page-qr", "qr-state", "qr-again"},
-		"qr-signed-out":   {"page-qr", "qr-again"},
-		"qr-confirm":      {"page-qr-confirm", "qr-allow", "qr-deny", "qr-device", "qr-address", "qr-since"},
-		"qr-done":         {"page-qr-result"},
-		"qr-typed":        {"page-qr-typed", "qr-typed", "qr-find"},
-		"demo-signed-in":  {"page-demo", "demo-refresh", "demo-signout"},
-		"delete":          {"page-delete", "delete-confirm", "delete-cancel"},
-		"deleted":         {"page-deleted"},
-		"closing":         {"page-closing", "keep-account", "closing-leave"},
-		"recycled":        {"page-recycled", "start-anew", "recycled-leave"},
-		"recycled-proofs": {"proof-password", "prove-password", "prove-totp", "prove-recovery_code", "use-passkey", "start-anew"},
+		"login":            {"page-login", "phone", "agree", "send-code", "by-password", "login-cancel", "client-logo"},
+		"login-passkey":    {"page-login", "phone", "passkey-sign-in", "passkey-note"},
+		"login-direct":     {"page-login", "phone", "send-code"},
+		"login-regions":    {"page-login", "phone", "region"},
+		"code":             {"page-code", "code", "verify-code", "resend-code", "change-phone", "login-cancel"},
+		"code-spent":       {"page-code", "code", "verify-code", "resend-code", "change-phone"},
+		"code-unknown":     {"page-code", "code", "verify-code", "change-phone"},
+		"password":         {"page-password", "identifier", "password", "agree", "sign-in", "by-code", "to-register", "login-cancel"},
+		"register":         {"page-register", "phone", "agree", "send-code", "by-code", "login-cancel"},
+		"register-code":    {"page-register", "code", "password", "register", "resend-code", "change-phone", "offer-passkey"},
+		"register-gone":    {"page-register", "code", "password", "register", "change-phone"},
+		"passkey-setup":    {"page-passkey-setup", "add-passkey", "passkey-continue", "passkey-later", "passkey-never", "passkey-note"},
+		"consent":          {"page-consent", "consent-allow", "consent-deny", "client-logo"},
+		"logout":           {"page-logout", "logout-confirm", "logout-cancel"},
+		"signed-out":       {"page-signed-out"},
+		"error":            {"page-error", "error-code", "error-description"},
+		"form-post":        {"page-form-post", "form-post", "form-post-send"},
+		"terms":            {"page-legal"},
+		"demo":             {"page-demo", "demo-start"},
+		"login-wide":       {"page-login", "login-qr"},
+		"qr":               {"page-qr", "qr-image", "qr-state", "qr-code", "qr-other", "login-cancel"},
+		"qr-allowed":       {"page-qr", "qr-state", "qr-continue"},
+		"qr-expired":       {"page-qr", "qr-state", "qr-again"},
+		"qr-signed-out":    {"page-qr", "qr-again"},
+		"qr-confirm":       {"page-qr-confirm", "qr-allow", "qr-deny", "qr-device", "qr-address", "qr-since"},
+		"qr-done":          {"page-qr-result"},
+		"qr-typed":         {"page-qr-typed", "qr-typed", "qr-find"},
+		"demo-signed-in":   {"page-demo", "demo-refresh", "demo-signout"},
+		"delete":           {"page-delete", "delete-confirm", "delete-cancel"},
+		"deleted":          {"page-deleted"},
+		"closing":          {"page-closing", "keep-account", "closing-leave"},
+		"recycled":         {"page-recycled", "start-anew", "recycled-leave"},
+		"recycled-proofs":  {"proof-password", "prove-password", "prove-totp", "prove-recovery_code", "use-passkey", "start-anew"},
+		"account":          {"page-account", "account-phone", "account-since", "account-device", "sign-out", "room-profile", "room-privacy"},
+		"account-profile":  {"page-account-profile", "nickname", "name", "family-name", "given-name", "locale", "save-profile", "picture", "save-picture", "remove-picture"},
+		"account-security": {"page-account-security", "security-phone", "security-phone-action"},
+		"account-sessions": {"page-account-sessions", "session-0199c2", "session-0199c4", "end-others"},
+		"account-apps":     {"page-account-apps", "app-0", "withdraw-0", "withdraw-1"},
+		"account-activity": {"page-account-activity", "activity-older"},
+		"account-privacy":  {"page-account-privacy", "export-data", "delete-account", "withdraw-0"},
 	}
 	absent := map[string][]string{
 		"login": {"region", "login-qr", "passkey-sign-in"}, "code": {"offer-passkey"}, "login-direct": {"agree", "login-cancel", "client-logo", "region"},
 		"code-unknown": {"resend-code"}, "password": {"offer-passkey"}, "password-direct": {"agree", "login-cancel"},
 		"register": {"password", "code"}, "register-code": {"phone", "agree", "send-code"}, "register-gone": {"resend-code"}, "demo-signed-in": {"demo-start"},
 		"qr": {"qr-again", "qr-continue"}, "qr-expired": {"qr-image", "qr-code", "qr-continue"}, "qr-allowed": {"qr-image", "qr-again"},
+		"account-activity": {"activity-newest"}, "account-profile-bad": {"remove-picture"},
 	}
 	for name, p := range samples() {
 		for _, lang := range s.Languages() {
@@ -184,6 +195,12 @@ func TestFormsSendTheirFields(t *testing.T) {
 		{"closing", "closing-leave", "post", "/login/cancel", map[string]string{"flow": "Zk3mP0aQ"}, ""},
 		{"recycled", "start-anew", "post", "/login/recycled", map[string]string{"flow": "Zk3mP0aQ", "decision": "new"}, ""},
 		{"recycled-proofs", "prove-totp", "post", "/login/recycled", map[string]string{"flow": "Zk3mP0aQ", "decision": "mine", "proof": "totp", "typed": ""}, ""},
+		{"account-profile", "save-profile", "post", "/account/profile", map[string]string{"nickname": "小满 🌾", "name": "", "family_name": "", "given_name": "", "locale": ""}, ""},
+		{"account-profile", "save-picture", "post", "/account/picture", map[string]string{"picture": ""}, ""},
+		{"account-sessions", "end-others", "post", "/account/sessions/end-others", map[string]string{}, ""},
+		{"account-apps", "withdraw-0", "post", "/account/apps/revoke", map[string]string{"client": "shop"}, ""},
+		{"account-privacy", "withdraw-0", "post", "/account/apps/revoke", map[string]string{"client": "shop", "from": "privacy"}, ""},
+		{"account-privacy", "export-data", "post", "/account/privacy/export", map[string]string{}, ""},
 		{"form-post", "form-post-send", "post", "https://shop.example/callback", map[string]string{"code": "ac.1", "state": "xyz", "iss": "https://id.example.com"}, ""},
 		{"demo-signed-in", "demo-refresh", "post", "/demo/refresh", map[string]string{}, ""},
 		{"demo-signed-in", "demo-signout", "post", "/demo/sign-out", map[string]string{}, ""},

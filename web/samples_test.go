@@ -3,6 +3,7 @@ package web
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 	"time"
 )
 
@@ -11,6 +12,9 @@ func puzzle(challenge [sha256.Size]byte) string {
 	return `{"type":"pow","data":{"algorithm":"SHA-256","challenge":"` + hex.EncodeToString(challenge[:]) +
 		`","maxnumber":1000000,"salt":"salt&","signature":"00"}}`
 }
+
+// noon is the time of the samples.
+var noon = time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC)
 
 // samples are pages as handlers fill them, by a name for golden files. Every
 // page type is here, and every state of a page that looks different.
@@ -183,19 +187,56 @@ func samples() map[string]Page {
 			Client: shop, Action: "https://shop.example/callback",
 			Fields: []Field{{"code", "ac.1"}, {"state", "xyz"}, {"iss", "https://id.example.com"}},
 		},
-		"account":     Account{Masked: masked, Since: "2026-11-20"},
-		"delete":      Delete{Session: "0199c2", Masked: masked, Until: "2026-11-27T04:05:06Z"},
+		"delete":      Delete{Session: "0199c2", Masked: masked, Until: noon.AddDate(0, 0, 7)},
 		"delete-now":  Delete{Session: "0199c2", Masked: masked},
-		"deleted":     Deleted{Until: "2026-11-27T04:05:06Z"},
+		"deleted":     Deleted{Until: noon.AddDate(0, 0, 7)},
 		"deleted-now": Deleted{},
-		"closing":     Closing{Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Client: shop, Until: "2026-11-27T04:05:06Z"},
+		"closing":     Closing{Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Client: shop, Until: noon.AddDate(0, 0, 7)},
 		"recycled":    Recycled{Flow: "Zk3mP0aQ", Client: shop},
 		"recycled-proofs": Recycled{
 			Flow: "Zk3mP0aQ", Proofs: []string{"password", "totp", "recovery_code", "passkey"}, Problem: &Problem{Code: "rate_limited"},
 		},
-		"terms":   Legal{Kind: "terms", Version: "2026-11-20"},
-		"privacy": Legal{Kind: "privacy"},
-		"demo":    Demo{},
+		"account": Account{
+			Nickname: "小满 🌾", Masked: masked, Since: noon.AddDate(0, -3, 0), Device: Device{Browser: "Chrome", OS: "Android", Handheld: true}, SignedInAt: noon,
+		},
+		"account-picture": Account{Nickname: "قمر", Picture: "/account/picture/x", Masked: masked, Since: noon},
+		"account-new":     Account{Masked: masked, Since: noon, SignedInAt: noon.Add(-20 * time.Minute)},
+		"account-profile": AccountProfile{Picture: "/account/picture/x", Nickname: "小满 🌾", Done: "profile"},
+		"account-profile-bad": AccountProfile{
+			Nickname: strings.Repeat("满", 51), Locale: "fr", Problem: &Problem{Code: "name_too_long", Field: "nickname", Params: map[string]string{"n": "50"}},
+		},
+		"account-profile-picture": AccountProfile{Nickname: "Ada", Locale: "en", Problem: &Problem{Code: "picture_too_large", Field: "picture"}},
+		"account-security": AccountSecurity{Rows: []SecurityRow{
+			{ID: "phone", Label: "security.phone", Value: masked, Action: "code.change", URL: "/account/security/phone", Number: true},
+			{ID: "sign-in", Label: "account.here", Value: "SMS"},
+		}},
+		"account-sessions": AccountSessions{Minutes: 10, Sessions: []BrowserSession{
+			{ID: "0199c2", Device: Device{Browser: "WeChat", OS: "Android", Handheld: true}, Place: "198.51.100.0/24", Since: noon.Add(-30 * time.Second), Seen: noon, This: true},
+			{ID: "0199c4", Device: Device{Browser: "Edge", OS: "Windows"}, Place: "2001:db8:7::/48", Since: noon.AddDate(0, 0, -9), Seen: noon.Add(-5 * time.Hour)},
+			{ID: "0199c5", Since: noon.Add(-23 * time.Hour), Seen: noon.Add(-1 * time.Minute)},
+		}},
+		"account-sessions-one": AccountSessions{More: true, Done: "others_ended", Sessions: []BrowserSession{
+			{ID: "0199c2", Device: Device{Browser: "Safari", OS: "iOS", Handheld: true}, Since: noon, Seen: noon, This: true},
+		}},
+		"account-apps": AccountApps{Minutes: 10, Done: "withdrawn", Apps: []ConnectedApp{
+			{Client: *shop, Scopes: []string{"openid", "profile", "phone", "orders:read"}, Since: noon.AddDate(0, -2, 0), Used: noon.Add(-3 * time.Hour), Consent: true},
+			{Client: Client{ID: "tv"}, Scopes: []string{"openid", "offline_access"}, Since: noon},
+		}},
+		"account-apps-none": AccountApps{},
+		"account-activity": AccountActivity{Older: "1790000000000000.0199c6", Events: []ActivityEvent{
+			{Name: "login.succeeded", At: noon.Add(-2 * time.Minute), Place: "198.51.100.0/24", App: "小满商城", Device: Device{Browser: "Chrome", OS: "Android"}},
+			{Name: "user.phone_changed", At: noon.AddDate(0, 0, -3), Operator: true},
+			{Name: "user.something_new", At: noon.AddDate(0, 0, -4)},
+		}},
+		"account-activity-none": AccountActivity{Before: "1790000000000000.0199c6"},
+		"account-privacy": AccountPrivacy{
+			Agreements: []AgreementLine{{Version: "2026-11-01", At: noon.AddDate(0, -3, 0), App: "小满商城"}},
+			Consents:   []ConnectedApp{{Client: *shop, Scopes: []string{"openid", "phone"}, Since: noon.AddDate(0, -2, 0), Consent: true}},
+		},
+		"account-privacy-wait": AccountPrivacy{Problem: &Problem{Code: "rate_limited", RetryAfter: 42 * time.Second}},
+		"terms":                Legal{Kind: "terms", Version: "2026-11-20"},
+		"privacy":              Legal{Kind: "privacy"},
+		"demo":                 Demo{},
 		"demo-signed-in": Demo{SignedIn: true, Steps: []DemoStep{
 			{"demo_id_token", "{\n  \"alg\": \"RS256\"\n}\n{\n  \"iss\": \"http://localhost:8080\"\n}"},
 			{"demo_userinfo", "{\n  \"phone_number\": \"+8613800138000\"\n}"},

@@ -6,13 +6,16 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // view is what templates see: the frame, and the page's own struct as Page. It
 // embeds nothing, because reflection finds promoted fields only slowly.
 type view struct {
-	edition *edition
-	problem *Problem
+	edition  *edition
+	editions []*edition
+	problem  *Problem
+	now      time.Time
 
 	Page      Page
 	At        notices
@@ -28,11 +31,21 @@ type view struct {
 	Region    *regionView  // the only one
 	Regions   []regionView // if there are several
 	Scripts   []string     // asset names
+	Room      string       // of the account pages
+	Done      string       // what was just done, in words
 	RequestID string
 }
 
 // notices hold the text of a problem at the field that it belongs to.
-type notices struct{ Form, Phone, Agree, Code, Password, Check *notice }
+type notices struct{ Form, Phone, Agree, Code, Password, Check, other *notice }
+
+// Field is the problem of a field without a place of its own above; nil for none.
+func (n notices) Field(id string) *notice {
+	if n.other == nil || n.other.Field != id {
+		return nil
+	}
+	return n.other
+}
 
 // notice is a localised Problem. Field is empty where it is about the whole form.
 type notice struct{ Field, Text string }
@@ -65,23 +78,21 @@ func (v *view) ScopeDetail(scope string) string { return v.edition.scope(scope, 
 // StepTitle names a step of the demo.
 func (v *view) StepTitle(title string) string { return cmp.Or(v.edition.fixed[title], title) }
 
-// Date writes an ISO date in the language of the page.
-func (v *view) Date(iso string) string { return v.edition.date(iso) }
-
-// Moment writes an RFC 3339 time in the language of the page, to the minute.
-func (v *view) Moment(rfc3339 string) string { return v.edition.moment(rfc3339) }
-
 // Link returns u if it may be shown, else "".
 func (v *view) Link(u string) string { return linkURL(u) }
 
 func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 	v := &view{
 		edition:   e,
+		editions:  s.editions,
 		problem:   f.problem,
+		now:       s.now(),
 		Page:      p,
 		Failed:    f.problem != nil,
 		Here:      here(r, f),
 		Client:    viewClient(f.client),
+		Room:      f.room,
+		Done:      e.fixed["done."+f.done],
 		RequestID: f.common.RequestID,
 		Path:      f.path,
 		Start:     f.start,
@@ -154,6 +165,8 @@ func (e *edition) notices(f facts) (at notices) {
 		at.Code = n
 	case n.Field == "password":
 		at.Password = n
+	case n.Field != "captcha-typed":
+		at.other = n
 	case f.check == nil: // a form without a check has no such field
 		n.Field = ""
 		at.Form = n

@@ -169,7 +169,7 @@ func TestDeadlockIsRunAgain(t *testing.T) {
 		if err := d.QueryRow(t.Context(), `SELECT min(version) FROM changes`).Scan(&lowest); err != nil || lowest != 3 {
 			t.Errorf("version %d, %v: each was touched three times", lowest, err)
 		}
-		if n := runs.Load(); n != 3 {
+		if n := runs.Load(); n < 3 { // more if both were chosen to give way
 			t.Errorf("%d runs, one of the two should have been run again", n)
 		}
 	})

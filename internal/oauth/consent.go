@@ -170,8 +170,8 @@ func (s *Server) remember(ctx context.Context, q *authRequest, userID string) er
 				}
 			}
 			changed, err := s.db.Exec(ctx, `
-				INSERT INTO consents (user_id, client_id, scope, granted_at) VALUES ($1, $2, $3, $4)
-				ON CONFLICT (user_id, client_id) DO UPDATE SET scope = excluded.scope, granted_at = excluded.granted_at
+				INSERT INTO consents (user_id, client_id, scope, granted_at, changed_at) VALUES ($1, $2, $3, $4, $4)
+				ON CONFLICT (user_id, client_id) DO UPDATE SET scope = excluded.scope, changed_at = excluded.changed_at
 				WHERE consents.scope = $5`,
 				userID, q.ClientID, strings.Join(after, " "), db.Micros(time.Now()), strings.Join(before, " "))
 			if err != nil {

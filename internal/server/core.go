@@ -10,6 +10,7 @@ import (
 	"github.com/dialtone-id/dialtone/internal/audit"
 	"github.com/dialtone-id/dialtone/internal/config"
 	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/oauth"
 	"github.com/dialtone-id/dialtone/internal/oauth/client"
 	"github.com/dialtone-id/dialtone/internal/oauth/grant"
 	"github.com/dialtone-id/dialtone/internal/signing"
@@ -63,13 +64,13 @@ func OpenCore(ctx context.Context, c config.Config, log *slog.Logger) (_ *Core, 
 	if err != nil {
 		return nil, fmt.Errorf("open the key ring: %w", err)
 	}
+	clients, grants := client.NewRegistry(d, vault, trail), grant.NewStore(d, trail)
 	return &Core{
-		DB: d, Vault: vault, Audit: trail, Ring: ring,
-		Clients: client.NewRegistry(d, vault, trail),
-		Grants:  grant.NewStore(d, trail),
-		Users: user.New(d, vault, trail, user.PlainHTTP(!secure(c.Issuer)),
+		DB: d, Vault: vault, Audit: trail, Ring: ring, Clients: clients, Grants: grants,
+		Users: user.New(d, vault, trail, user.Issuer(c.Issuer), user.PlainHTTP(!secure(c.Issuer)),
 			user.Lifetimes(c.Sessions.Idle, c.Sessions.Absolute), user.Regions(c.SMS.Regions),
-			user.Accounts(c.Accounts.DeletionDelay, c.Accounts.RecycleAfter, c.Accounts.Quarantine)),
+			user.Accounts(c.Accounts.DeletionDelay, c.Accounts.RecycleAfter, c.Accounts.Quarantine),
+			user.HeldBy(oauth.NewHoldings(d, clients, grants, trail))),
 	}, nil
 }
 

@@ -136,7 +136,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Server, err error)
 	s.pages = &user.Pages{
 		Users: s.core.Users, SMS: s.sms, Captcha: human, Proofs: s.core.Users.OwnProofs(), Site: s.site, Flows: flows,
 		Next: s.oauth, Ephemeral: s.short,
-		Issuer: c.Issuer, AgreementVersion: c.Legal.Version, OfferPasskeys: c.Passkeys.Offer, Log: o.Log,
+		Issuer: c.Issuer, AgreementVersion: c.Legal.Version, OfferPasskeys: c.Passkeys.Offer, AccessLife: c.Tokens.Access, Log: o.Log,
 	}
 	s.public = s.routes(o.Dev)
 	return s, nil

@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"time"
-
-	"github.com/dialtone-id/dialtone/web"
 )
 
 // member is the session and the account behind an account page. Strangers sign in
@@ -42,34 +40,10 @@ func (p *Pages) begin(w http.ResponseWriter, r *http.Request, f Flow, path strin
 	if err != nil {
 		return err
 	}
-	see(w, r, path, url.Values{"flow": {f.ID}})
+	query := url.Values{"flow": {f.ID}}
+	if lang := r.URL.Query().Get("lang"); lang != "" { // the page that was asked for would have kept it
+		query.Set("lang", lang)
+	}
+	see(w, r, path, query)
 	return nil
-}
-
-// showAccount is GET /account.
-func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request) error {
-	_, u, ok, err := p.member(w, r)
-	if !ok {
-		return err
-	}
-	masked := ""
-	if !u.Phone.IsZero() {
-		masked = u.Phone.String()
-	}
-	p.Site.Render(w, r, http.StatusOK, web.Account{
-		Common: web.Common{RequestID: CallerOf(r.Context()).RequestID},
-		Masked: masked, Since: u.CreatedAt.Format(time.DateOnly),
-	})
-	return nil
-}
-
-// showLegal is GET /legal/terms and /legal/privacy, for operators who have no
-// pages of their own for them.
-func (p *Pages) showLegal(kind string) func(http.ResponseWriter, *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		p.Site.Render(w, r, http.StatusOK, web.Legal{
-			Common: web.Common{RequestID: CallerOf(r.Context()).RequestID}, Kind: kind,
-		})
-		return nil
-	}
 }

@@ -47,8 +47,13 @@ func apply(claims, patch map[string]any) (map[string]any, error) {
 // rule is the check of one claim, nil for a name that cannot be set.
 func rule(name string) func(any) bool {
 	switch name {
-	case "name", "given_name", "family_name", "middle_name", "nickname", "gender":
+	case "middle_name", "gender":
 		return text(isLine)
+	case "name", "given_name", "family_name", "nickname": // also what people may call themselves
+		return func(v any) bool {
+			s, is := v.(string)
+			return is && (isName(s, maxName) || text(isLine)(v))
+		}
 	case "preferred_username":
 		return text(isUsername)
 	case "profile", "picture", "website":

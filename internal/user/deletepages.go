@@ -34,9 +34,9 @@ func (p *Pages) showDelete(w http.ResponseWriter, r *http.Request) error {
 	if !u.Phone.IsZero() {
 		masked = u.Phone.String()
 	}
-	until := ""
+	var until time.Time
 	if p.Users.deletionDelay > 0 {
-		until = moment(time.Now().Add(p.Users.deletionDelay))
+		until = time.Now().Add(p.Users.deletionDelay)
 	}
 	p.Site.Render(w, r, http.StatusOK, web.Delete{
 		Common:  web.Common{RequestID: CallerOf(r.Context()).RequestID},
@@ -125,9 +125,9 @@ func (p *Pages) showDeleted(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || len(said) != 8 {
 		return errNoReceipt
 	}
-	until := ""
-	if due := time.UnixMicro(int64(binary.BigEndian.Uint64(said))); due.After(time.Now()) {
-		until = moment(due)
+	until := time.UnixMicro(int64(binary.BigEndian.Uint64(said)))
+	if until.Before(time.Now()) {
+		until = time.Time{}
 	}
 	p.Site.Render(w, r, http.StatusOK, web.Deleted{
 		Common: web.Common{RequestID: CallerOf(r.Context()).RequestID}, Until: until,

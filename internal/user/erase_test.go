@@ -106,9 +106,10 @@ func TestErasureLeavesNothingPersonal(t *testing.T) {
 			args  []any
 		}{
 			{`INSERT INTO clients (client_id, metadata, secret_hash, source, created_at, updated_at) VALUES ('shop', '{}', '', 'static', 1, 1)`, nil},
-			{`INSERT INTO consents (user_id, client_id, scope, granted_at) VALUES ($1, 'shop', 'openid', 1)`, []any{id}},
+			{`INSERT INTO consents (user_id, client_id, scope, granted_at, changed_at) VALUES ($1, 'shop', 'openid', 1, 1)`, []any{id}},
 			{`INSERT INTO grants (id, client_id, user_id, session_id, scope, audience, auth_time, amr, acr, salt, generation, rotated_at, created_at, expires_at)
 				VALUES ('grant-of-erasmus', 'shop', $1, $2, 'openid', '', 1, '', '', $3, 1, 1, 1, 1)`, []any{id, session, []byte("salt")}},
+			{`INSERT INTO pictures (user_id, id, type, data, created_at) VALUES ($1, 'picture-of-erasmus', 'image/png', $2, 1)`, []any{id, []byte("face")}},
 			{`INSERT INTO former_numbers (user_id, lookup, sealed, since) SELECT user_id, lookup, sealed, 1 FROM identifiers WHERE user_id = $1`, []any{id}},
 		} {
 			if _, err := d.Exec(t.Context(), insert.query, insert.args...); err != nil {
@@ -124,7 +125,7 @@ func TestErasureLeavesNothingPersonal(t *testing.T) {
 		index := hex.EncodeToString(number(t, phone).Index(h.vault))
 		personal := map[string]string{
 			"sub": id, "session": session, "nickname": "Erasmus", "address": "203.0.113",
-			"number": "13800138060", "sealed number": hex.EncodeToString(sealed), "grant": "grant-of-erasmus", "index": index,
+			"number": "13800138060", "sealed number": hex.EncodeToString(sealed), "grant": "grant-of-erasmus", "picture": "picture-of-erasmus", "index": index,
 		}
 		maps.Copy(personal, credentials)
 		all := strings.Join(slices.Collect(mapValues(h.dump())), "")

@@ -77,7 +77,7 @@ func newHouse(t testing.TB, d *db.DB) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.users = New(d, vault, trail, Limits(short), Regions([]string{"CN", "US"}), RefusalTime(0))
+	h.users = New(d, vault, trail, Issuer(issuer), Limits(short), Regions([]string{"CN", "US"}), RefusalTime(0))
 	h.flows = NewFlows(vault, true)
 	if err := h.users.EnablePasskeys(issuer, "Dialtone", short); err != nil {
 		t.Fatal(err)

@@ -120,7 +120,7 @@ func (p *Pages) showClosing(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p.Site.Render(w, r, http.StatusOK, web.Closing{
-		Common: h.flow.common(r), Flow: h.flow.ID, Client: h.flow.Client, Until: moment(time.UnixMicro(h.flow.held.Mark)),
+		Common: h.flow.common(r), Flow: h.flow.ID, Client: h.flow.Client, Until: time.UnixMicro(h.flow.held.Mark),
 	})
 	return nil
 }
@@ -209,6 +209,3 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request, f Flow, how func(
 	}
 	return p.enter(w, r, f, in, false)
 }
-
-// moment is a time as pages take it.
-func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }

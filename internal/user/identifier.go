@@ -141,6 +141,7 @@ func (s *Service) SetEmail(ctx context.Context, userID, address string, by By) e
 	return s.setIdentifier(ctx, c)
 }
 
+// orNil is how a patch removes a claim.
 func orNil(s string) any {
 	if s == "" {
 		return nil
@@ -186,7 +187,7 @@ func (s *Service) setIdentifier(ctx context.Context, c change) error {
 				return c.taken
 			}
 		}
-		_, err := s.patch(ctx, c.userID, c.claims)
+		_, _, err := s.patch(ctx, c.userID, c.claims)
 		return err
 	})
 }

@@ -112,37 +112,7 @@ func (s *Service) Create(ctx context.Context, n sms.Number, claims map[string]an
 // Update changes claims: a nil value removes one, the rest is kept. Faults:
 // invalid_request for a claim that cannot be set or a value that does not fit.
 func (s *Service) Update(ctx context.Context, id string, patch map[string]any) (User, error) {
-	var u User
-	err := s.db.Tx(ctx, func(ctx context.Context) error {
-		// Changing the row first makes a second Update wait, so that none is
-		// lost between the reading and the writing.
-		if err := s.touch(ctx, id, "user.updated", operator); err != nil {
-			return err
-		}
-		var err error
-		u, err = s.patch(ctx, id, patch)
-		return err
-	})
-	return u, err
-}
-
-// patch changes claims of an account whose row the transaction holds.
-func (s *Service) patch(ctx context.Context, id string, patch map[string]any) (User, error) {
-	u, err := s.find(ctx, id)
-	if err != nil {
-		return User{}, err
-	}
-	if u.Claims, err = apply(u.Claims, patch); err != nil {
-		return User{}, err
-	}
-	text, err := encodeClaims(u.Claims)
-	if err != nil {
-		return User{}, err
-	}
-	if _, err := s.db.Exec(ctx, `UPDATE users SET claims = $1 WHERE id = $2`, text, id); err != nil {
-		return User{}, fmt.Errorf("update user: %w", err)
-	}
-	return u, nil
+	return s.update(ctx, id, operator, patch)
 }
 
 // Disable refuses the account everything and ends its sessions and grants for

@@ -51,8 +51,9 @@ type Pages struct {
 	Captcha          HumanCheck     // nil for none: what asks for a check is then refused
 	Proofs           Proofs         // nil for none: then nobody has one
 	AgreementVersion string
-	OfferPasskeys    bool         // after a sign-in by code
-	Log              *slog.Logger // nil means slog.Default()
+	OfferPasskeys    bool          // after a sign-in by code
+	AccessLife       time.Duration // of access tokens, which outlive what they came from
+	Log              *slog.Logger  // nil means slog.Default()
 }
 
 // Mount adds the routes.
@@ -78,7 +79,7 @@ func (p *Pages) Mount(r chi.Router) {
 	r.Get("/register", p.answer(p.showRegister))
 	r.Post("/register", p.answer(p.register))
 	r.Post("/register/resend", p.answer(p.resendCode))
-	r.Get("/account", p.answer(p.showAccount))
+	p.mountAccount(r)
 	r.Get("/account/delete", p.answer(p.showDelete))
 	r.Post("/account/delete", p.answer(p.deleteAccount))
 	r.Get("/account/deleted", p.answer(p.showDeleted))

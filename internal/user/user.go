@@ -13,6 +13,7 @@ import (
 	"github.com/dialtone-id/dialtone/internal/signing"
 	"github.com/dialtone-id/dialtone/internal/sms"
 	"github.com/dialtone-id/dialtone/internal/user/password"
+	"github.com/dialtone-id/dialtone/internal/user/picture"
 )
 
 // Statuses of an account.
@@ -63,6 +64,10 @@ type Service struct {
 
 	deletionDelay, recycleAfter, quarantine time.Duration
 	checkRecycled                           RecycledNumberCheck // nil for nobody to ask
+
+	issuer   string
+	clients  Clients
+	pictures *picture.Maker
 }
 
 // Option changes what New builds.
@@ -105,11 +110,22 @@ func (s *Service) With(options ...Option) *Service {
 	return &c
 }
 
+// Issuer sets where this service is reached, for addresses that claims hold.
+func Issuer(url string) Option {
+	return func(s *Service) { s.issuer = url }
+}
+
+// HeldBy sets who keeps what clients hold; without it nobody holds anything.
+func HeldBy(c Clients) Option {
+	return func(s *Service) { s.clients = c }
+}
+
 // New makes the service. Its cookies are for https unless an option says else.
 func New(d *db.DB, v *signing.Vault, a *audit.Log, options ...Option) *Service {
 	s := &Service{
 		db: d, vault: v, audit: a, sessionIdle: sessionIdle, sessionLife: sessionLife,
 		passwords: password.NewHasher(0), refusalTime: 400 * time.Millisecond,
+		clients: noClients{}, pictures: picture.NewMaker(1),
 	}
 	Accounts(deletionDelay, recycleAfter, quarantine)(s)
 	for _, o := range options {

@@ -293,7 +293,7 @@ func TestDeleteTakesGrantsAndConsentsAlong(t *testing.T) {
 				INSERT INTO grants (id, client_id, user_id, session_id, scope, audience, auth_time, amr, acr, salt, generation, rotated_at, created_at, expires_at)
 				VALUES ($1, $2, 'u', '', '', '', 0, '', '', $3, 0, 0, 0, 0)`, "grant-"+id, id, []byte("salt"))
 			ok(t, err)
-			_, err = d.Exec(t.Context(), `INSERT INTO consents (user_id, client_id, scope, granted_at) VALUES ('u', $1, '', 0)`, id)
+			_, err = d.Exec(t.Context(), `INSERT INTO consents (user_id, client_id, scope, granted_at, changed_at) VALUES ('u', $1, '', 0, 0)`, id)
 			ok(t, err)
 		}
 		ok(t, r.Delete(t.Context(), "shop"))

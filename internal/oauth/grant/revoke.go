@@ -90,6 +90,25 @@ func (s *Store) RevokeSession(ctx context.Context, sessionID string) (int64, err
 			AND replace(' ' || scope || ' ', ' offline_access ', '') = ' ' || scope || ' '`, sessionID)
 }
 
+// EndSession ends everything that a person granted in one browser session, offline access
+// included, at their own wish, and returns how many grants that was.
+func (s *Store) EndSession(ctx context.Context, userID, sessionID string) (int64, error) {
+	if sessionID == "" {
+		return 0, nil
+	}
+	e := event(userID, "", "", ReasonPerson)
+	e.Detail["session"] = sessionID
+	return s.revokeAll(ctx, e, `
+		UPDATE grants SET revoked_at = $1 WHERE user_id = $2 AND session_id = $3 AND revoked_at IS NULL`, userID, sessionID)
+}
+
+// EndOthers ends everything that a person granted outside of one browser session, by native
+// apps too, at their own wish, and returns how many grants that was.
+func (s *Store) EndOthers(ctx context.Context, userID, sessionID string) (int64, error) {
+	return s.revokeAll(ctx, event(userID, "", "", ReasonPerson), `
+		UPDATE grants SET revoked_at = $1 WHERE user_id = $2 AND session_id <> $3 AND revoked_at IS NULL`, userID, sessionID)
+}
+
 // RevokeUserClient ends everything a person granted to a client, and returns how many grants that was.
 func (s *Store) RevokeUserClient(ctx context.Context, userID, clientID string) (int64, error) {
 	e := event(userID, clientID, "", ReasonPerson)

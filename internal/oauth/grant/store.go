@@ -64,12 +64,7 @@ func columns(g Grant) []any {
 
 // Find reads one grant with what its tokens depend on. db.ErrNotFound.
 func (s *Store) Find(ctx context.Context, id string) (Live, error) {
-	var l Live
-	var scope, audience, amr string
-	var authTime, rotated, created, expires int64
-	var revoked, verified, updated, after, sessionExpires, sessionEnded sql.NullInt64
-	var status, claims sql.NullString
-	err := s.db.QueryRow(ctx, `
+	l, err := scan(s.db.QueryRow(ctx, `
 		SELECT g.id, g.client_id, g.user_id, g.session_id, g.scope, g.audience, g.auth_time, g.amr, g.acr,
 			g.salt, g.generation, g.rotated_at, g.created_at, g.expires_at, g.revoked_at,
 			u.status, u.claims, u.updated_at, u.grants_after, i.sealed, i.verified_at, s.expires_at, s.ended_at
@@ -77,12 +72,58 @@ func (s *Store) Find(ctx context.Context, id string) (Live, error) {
 		LEFT JOIN users u ON u.id = g.user_id
 		LEFT JOIN identifiers i ON i.user_id = g.user_id AND i.kind = 'phone'
 		LEFT JOIN sessions s ON s.id = g.session_id
-		WHERE g.id = $1`, id).Scan(
-		&l.ID, &l.ClientID, &l.UserID, &l.SessionID, &scope, &audience, &authTime, &amr, &l.ACR,
-		&l.Salt, &l.Generation, &rotated, &created, &expires, &revoked,
-		&status, &claims, &updated, &after, &l.PhoneSealed, &verified, &sessionExpires, &sessionEnded)
+		WHERE g.id = $1`, id))
 	if err != nil {
 		return Live{}, fmt.Errorf("read grant: %w", err)
+	}
+	return l, nil
+}
+
+// listed bounds ListUser: a script may sign in all day.
+const listed = 1000
+
+// ListUser returns what a person granted, the newest 1000 first, revoked and
+// expired ones included for as long as they are kept.
+func (s *Store) ListUser(ctx context.Context, userID string) ([]Live, error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT g.id, g.client_id, g.user_id, g.session_id, g.scope, g.audience, g.auth_time, g.amr, g.acr,
+			g.salt, g.generation, g.rotated_at, g.created_at, g.expires_at, g.revoked_at,
+			u.status, u.claims, u.updated_at, u.grants_after, i.sealed, i.verified_at, s.expires_at, s.ended_at
+		FROM grants g
+		LEFT JOIN users u ON u.id = g.user_id
+		LEFT JOIN identifiers i ON i.user_id = g.user_id AND i.kind = 'phone'
+		LEFT JOIN sessions s ON s.id = g.session_id
+		WHERE g.user_id = $1 ORDER BY g.created_at DESC, g.id DESC LIMIT $2`, userID, listed)
+	if err != nil {
+		return nil, fmt.Errorf("list grants: %w", err)
+	}
+	defer rows.Close()
+	var list []Live
+	for rows.Next() {
+		l, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list grants: %w", err)
+		}
+		list = append(list, l)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list grants: %w", err)
+	}
+	return list, nil
+}
+
+// scan reads the columns of Find and ListUser.
+func scan(row interface{ Scan(...any) error }) (Live, error) {
+	var l Live
+	var scope, audience, amr string
+	var authTime, rotated, created, expires int64
+	var revoked, verified, updated, after, sessionExpires, sessionEnded sql.NullInt64
+	var status, claims sql.NullString
+	if err := row.Scan(
+		&l.ID, &l.ClientID, &l.UserID, &l.SessionID, &scope, &audience, &authTime, &amr, &l.ACR,
+		&l.Salt, &l.Generation, &rotated, &created, &expires, &revoked,
+		&status, &claims, &updated, &after, &l.PhoneSealed, &verified, &sessionExpires, &sessionEnded); err != nil {
+		return Live{}, err
 	}
 	l.Scope, l.Audience, l.AMR = strings.Fields(scope), strings.Fields(audience), strings.Fields(amr)
 	l.AuthTime, l.RotatedAt, l.CreatedAt, l.ExpiresAt = db.Time(authTime), db.Time(rotated), db.Time(created), db.Time(expires)
