@@ -64,6 +64,13 @@ func loadAssets(files embed.FS) (assets, error) {
 		a.byName[path.Base(p)] = one
 		a.byURL[one.url] = one
 	}
+	for _, t := range []theme{themeLight, themeDark} {
+		one, err := newAsset(t.sheet(), fixed(a.byName[themeSystem.sheet()].body, t))
+		if err != nil {
+			return a, err
+		}
+		a.byName[t.sheet()], a.byURL[one.url] = one, one
+	}
 	return a, nil
 }
 

@@ -112,12 +112,7 @@ func (s *Site) edition(r *http.Request, uiLocales []string) *edition {
 	return s.editions[0]
 }
 
-func (s *Site) languageCookie() string {
-	if s.options.Secure {
-		return "__Host-dialtone_lang"
-	}
-	return "dialtone_lang"
-}
+func (s *Site) languageCookie() string { return s.cookie("dialtone_lang") }
 
 // rememberedChoice reads the cookie "TAG.UNIXSECONDS"; nil if there is none.
 func (s *Site) rememberedChoice(r *http.Request) (chosen *edition, fresh bool) {

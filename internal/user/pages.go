@@ -90,7 +90,7 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 func (p *Pages) showError(w http.ResponseWriter, r *http.Request, f Flow, what *fault.Error, back string) {
 	p.Site.Render(w, r, what.Status, web.Error{
 		Common: f.common(r), Code: what.Code, Description: what.Description, Params: what.Params,
-		RetryAfter: what.RetryAfter, BackURL: back,
+		RetryAfter: what.RetryAfter, BackURL: back, Client: f.Client,
 	})
 }
 
