@@ -15,9 +15,12 @@ func puzzle(challenge [sha256.Size]byte) string {
 
 // samples are pages as handlers fill them, by a name for golden files. Every
 // page type is here, and every state of a page that looks different.
-func samples() map[string]Page {
+func samples() map[string]Page { return samplesOf("https://shop.example/logo.png") }
+
+// samplesOf are samples of clients with this logo.
+func samplesOf(logo string) map[string]Page {
 	shop := &Client{
-		ID: "shop", Name: "小满商城", LogoURI: "https://shop.example/logo.png", ClientURI: "https://shop.example/",
+		ID: "shop", Name: "小满商城", LogoURI: logo, ClientURI: "https://shop.example/",
 		PolicyURI: "https://shop.example/privacy", TOSURI: "https://shop.example/terms",
 		Names: map[string]string{"en": "Xiaoman Shop"}, SupportContact: "mailto:help@shop.example",
 	}
