@@ -106,10 +106,15 @@ func (s *Site) cookie(base string) string {
 	return base
 }
 
-// back is where GET shows a page again: its path before what begins with "?".
+// back is where GET shows a page again: its path before what begins with "?"; "" for
+// the answer to a form whose page is not known.
 func back(r *http.Request, here template.URL) string {
 	to := string(here)
-	if r != nil && strings.HasPrefix(to, "?") {
+	switch {
+	case r == nil || !strings.HasPrefix(to, "?"):
+	case r.Method == http.MethodPost:
+		return ""
+	default:
 		to = r.URL.EscapedPath() + to
 	}
 	return strings.TrimRight(to, "?&")

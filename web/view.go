@@ -31,7 +31,8 @@ type view struct {
 	Brand   template.CSS // what goes over the sheet, "" for nothing
 	Scheme  string
 	Themes  []choice
-	Back    string       // this page by GET, a path of ours
+	Back    string       // this page by GET, a path of ours, "" if that is not known
+	Posted  bool         // this is the answer to a form, and Back is known
 	Support *supportView // whom to turn to, where the page says so
 }
 
@@ -96,6 +97,7 @@ func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 		Scheme:    f.theme.scheme(),
 	}
 	v.Back = back(r, v.Here)
+	v.Posted = v.Back != "" && r != nil && r.Method == http.MethodPost
 	for _, t := range []theme{themeSystem, themeLight, themeDark} {
 		v.Themes = append(v.Themes, choice{string(t), t == f.theme})
 	}
@@ -111,7 +113,7 @@ func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 		v.At = e.notices(f)
 		v.CodeSpent = codeSpent(f.problem.Code)
 	}
-	v.Check = viewCheck(f, v.Here, v.At.Check)
+	v.Check = viewCheck(f, v.At.Check)
 	if !v.CodeSpent {
 		v.Delivery = e.delivery(f.status, f.reason)
 	}

@@ -33,6 +33,7 @@ type Texts interface {
 	Send(ctx context.Context, r sms.Request) (sms.Challenge, error)
 	Resend(ctx context.Context, ref sms.Ref, a sms.Again) (sms.Challenge, error)
 	Get(ctx context.Context, ref sms.Ref) (sms.Challenge, error)
+	Waiting(ctx context.Context, r sms.Request) (id string, err error)
 	Check(ctx context.Context, ref sms.Ref, code string) (sms.Proof, error)
 }
 
