@@ -1,11 +1,12 @@
-# make            the same as make build
-# make test       everything, on SQLite, PostgreSQL and Redis; brings what it needs
-# make check      formatting, vet, linters and the tests that need no service
-# make bench      the benchmarks beside the code, on servers that do sync to the disk
-# make loadtest   a server under load, on PostgreSQL and Redis (docs/performance.md)
-# make simulate   attacks and a busy morning against the real policy, as a table
-# make fuzz       every fuzz target for FUZZTIME
-# make vuln       known vulnerabilities in what is called; needs vuln.go.dev
+# make              the same as make build
+# make test         everything, on SQLite, PostgreSQL and Redis; brings what it needs
+# make check        formatting, vet, linters and the tests that need no service
+# make bench        the benchmarks beside the code, on servers that do sync to the disk
+# make loadtest     a server under load, on PostgreSQL and Redis (docs/performance.md)
+# make simulate     attacks and a busy morning against the real policy, as a table
+# make fuzz         every fuzz target for FUZZTIME
+# make screenshots  every page into screenshots/, and the two pictures of the README
+# make vuln         known vulnerabilities in what is called; needs vuln.go.dev
 
 GO       ?= go
 FUZZTIME ?= 20s
@@ -20,7 +21,7 @@ GOVULNCHECK = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 # which is C in Go's clothes.
 TESTFLAGS ?= -race -gcflags=modernc.org/sqlite/...=-d=checkptr=0 -shuffle=on -p 2 -timeout 15m
 
-.PHONY: build test check fmt lint unit bench loadtest simulate fuzz vuln
+.PHONY: build test check fmt lint unit bench loadtest simulate fuzz screenshots vuln
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
@@ -64,6 +65,9 @@ fuzz:
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$dir || exit 1; \
 		done; \
 	done
+
+screenshots:
+	scripts/screenshots screenshots
 
 vuln:
 	$(GOVULNCHECK) ./...

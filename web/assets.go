@@ -62,6 +62,11 @@ func loadAssets(files embed.FS) (assets, error) {
 			return a, err
 		}
 	}
+	for _, t := range []theme{themeLight, themeDark} {
+		if err := a.add(t.sheet(), fixed(a.body(themeSystem.sheet()), t)); err != nil {
+			return a, err
+		}
+	}
 	// What some pages need together comes in one request.
 	return a, a.add("signin.js", slices.Concat(a.body("dialtone.js"), []byte("\n"), a.body("passkey.js")))
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -137,12 +138,20 @@ func (st *stage) questions() int {
 	return st.asked
 }
 
+// sampleLogo has no ground of its own, as many do.
+const sampleLogo = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 56 56"><path fill="none" stroke="#20252b" stroke-width="5" d="M11 19h34l-3 27H14zM20 19c0-13 16-13 16 0"/></svg>`
+
 func newStage(t *testing.T, pages map[string]Page) *stage {
 	site := newSite(t, Options{})
 	st := &stage{hold: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.Handle("GET /assets/", site.Assets())
 	mux.Handle("GET /favicon.ico", site.Favicon())
+	mux.Handle("POST /theme", site.SetTheme())
+	mux.HandleFunc("GET /logo.svg", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "image/svg+xml")
+		fmt.Fprint(w, sampleLogo)
+	})
 	mux.HandleFunc("GET /p/{name}", func(w http.ResponseWriter, r *http.Request) {
 		site.Render(w, r, http.StatusOK, pages[r.PathValue("name")])
 	})
@@ -167,6 +176,20 @@ func newStage(t *testing.T, pages map[string]Page) *stage {
 	st.Server = httptest.NewServer(mux)
 	t.Cleanup(st.Close)
 	return st
+}
+
+// newGallery is a stage with every sample page, whose clients have a logo that it
+// serves itself, and their names in order.
+func newGallery(t *testing.T) (st *stage, names []string) {
+	pages := map[string]Page{}
+	st = newStage(t, pages)
+	for name, p := range samplesOf(st.URL + "/logo.svg") {
+		if name != "form-post" { // it leaves at once
+			pages[name], names = p, append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return st, names
 }
 
 func (st *stage) posted() string {

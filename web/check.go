@@ -46,16 +46,15 @@ func (c *Check) script() string {
 type checkView struct {
 	*Check
 	PictureURL, SoundURL template.URL
-	Here                 template.URL // this page by GET
-	Action               string       // where the form goes: a button that says so is not held back by the script
+	Action               string // where the form goes: a button that says so is not held back by the script
 	Problem              *notice
 }
 
-func viewCheck(f facts, here template.URL, problem *notice) *checkView {
+func viewCheck(f facts, problem *notice) *checkView {
 	if f.check == nil {
 		return nil
 	}
-	c := &checkView{Check: f.check, Problem: problem, Here: here, Action: f.send}
+	c := &checkView{Check: f.check, Problem: problem, Action: f.send}
 	c.PictureURL, c.SoundURL = media("png", f), media("wav", f)
 	return c
 }

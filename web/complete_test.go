@@ -51,7 +51,7 @@ func checkReferences(t *testing.T, page string, doc, n *html.Node) {
 			t.Errorf("%s: <%s> has %s, which the policy forbids", page, n.Data, a)
 		}
 	}
-	if _, src := lookup(n, "src"); n.Data == "style" || n.Data == "script" && !src {
+	if _, src := lookup(n, "src"); n.Data == "script" && !src {
 		t.Errorf("%s: inline <%s>", page, n.Data)
 	}
 	if attr(n, "target") == "_blank" && attr(n, "rel") != "noopener" {

@@ -11,9 +11,9 @@ import (
 
 func TestSomeoneElsesTextStaysText(t *testing.T) {
 	const evil = `"><svg onload=alert(1)>'</title></script>{{.}}`
-	s := newSite(t, Options{ServiceName: evil, ICP: evil})
+	s := newSite(t, Options{ServiceName: evil, ICP: evil, PSB: evil})
 	common := Common{RequestID: evil, UILocales: []string{evil}, FormAction: evil}
-	client := Client{ID: evil, Name: evil, LogoURI: evil, ClientURI: evil, PolicyURI: evil, TOSURI: evil}
+	client := Client{ID: evil, Name: evil, LogoURI: evil, ClientURI: evil, PolicyURI: evil, TOSURI: evil, Names: map[string]string{"en": evil}, BrandColor: evil, SupportContact: evil}
 	problem := &Problem{Code: evil, Field: evil, Params: map[string]string{"tries": evil, "seconds": evil, "when": evil}}
 	last := &Problem{Code: "code_incorrect_last", Field: "code", Params: map[string]string{"tries": evil}}
 	late := &Problem{Code: "rate_limited", Field: "phone", Params: map[string]string{"when": evil}}
@@ -25,7 +25,7 @@ func TestSomeoneElsesTextStaysText(t *testing.T) {
 		Logout{Common: common, Ticket: evil, Client: &client, Masked: evil},
 		SignedOut{Common: common, Client: &client},
 		Error{Common: common, Code: evil, Description: evil, Params: problem.Params, BackURL: evil, BackName: evil},
-		Error{Common: common, BackURL: "javascript:alert(1)", BackName: evil},
+		Error{Common: common, BackURL: "javascript:alert(1)", BackName: evil, Client: &client},
 		FormPost{Common: common, Client: &client, Action: evil, Fields: []Field{{evil, evil}}},
 		Account{Common: common, Nickname: evil, Picture: evil, Masked: evil, Since: noon, Device: Device{Browser: evil, OS: evil}, SignedInAt: noon},
 		AccountProfile{Common: common, Picture: evil, Nickname: evil, Name: evil, FamilyName: evil, GivenName: evil, Locale: evil, Done: evil, Problem: problem},

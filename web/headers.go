@@ -37,7 +37,8 @@ func setHeaders(h http.Header, f facts, lang string) {
 }
 
 // contentSecurityPolicy allows our own assets, one form target, where a client
-// has a logo images, and for a human check its worker, its sound or its vendor.
+// has a logo images and for its colour one style, and for a human check its worker,
+// its sound or its vendor.
 func contentSecurityPolicy(f facts) string {
 	var b strings.Builder
 	vendor := ""
@@ -46,7 +47,7 @@ func contentSecurityPolicy(f facts) string {
 			vendor += " " + origin
 		}
 	}
-	b.WriteString("default-src 'none'; style-src 'self'" + vendor + "; script-src 'self'" + vendor +
+	b.WriteString("default-src 'none'; style-src 'self'" + f.brand.source + vendor + "; script-src 'self'" + vendor +
 		"; connect-src 'self'" + vendor + "; img-src 'self'" + vendor)
 	if f.client != nil {
 		b.WriteString(imageSource(f.client.LogoURI))

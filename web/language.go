@@ -112,12 +112,7 @@ func (s *Site) edition(r *http.Request, uiLocales []string) *edition {
 	return s.editions[0]
 }
 
-func (s *Site) languageCookie() string {
-	if s.options.Secure {
-		return "__Host-dialtone_lang"
-	}
-	return "dialtone_lang"
-}
+func (s *Site) languageCookie() string { return s.cookie("dialtone_lang") }
 
 // Chosen says whether this browser keeps a language.
 func (s *Site) Chosen(r *http.Request) bool {

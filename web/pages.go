@@ -27,6 +27,9 @@ type facts struct {
 	done     string   // what was just done, a message key below "done"
 	logos    []string // of several clients
 	popup    bool     // may be the pop-up window of a client: its opener must stay reachable
+
+	theme theme // what the person chose; Render fills in this and the next
+	brand brand
 }
 
 // Common is embedded in every page.
@@ -39,6 +42,9 @@ type Common struct {
 // Client is a client as pages show it. Of its URLs only https and loopback ones are rendered.
 type Client struct {
 	ID, Name, LogoURI, ClientURI, PolicyURI, TOSURI string
+	Names                                           map[string]string `json:",omitempty"` // by language; else Name
+	BrandColor                                      string            `json:",omitempty"` // "#rrggbb", its lightness adjusted to be readable; "" for ours
+	SupportContact                                  string            `json:",omitempty"` // mailto:, tel: or https:
 	FirstParty                                      bool
 }
 
@@ -243,11 +249,12 @@ type Error struct {
 	RetryAfter  time.Duration // as in Problem
 	BackURL     string        // where to start again, "" if unknown: https, loopback or a path of ours
 	BackName    string
+	Client      *Client // whose flow it was, nil if unknown
 }
 
 func (p Error) facts() facts {
 	problem := &Problem{Code: p.Code, Params: p.Params, RetryAfter: p.RetryAfter}
-	return facts{template: "error", common: p.Common, problem: problem, popup: true}
+	return facts{template: "error", common: p.Common, client: p.Client, problem: problem, popup: true}
 }
 
 // FormPost hands an authorization response to its client by the response mode

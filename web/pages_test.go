@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // Every page in every language. An asset's hash changes with the asset, so it is
 // left out.
 func TestPagesLookAsReviewed(t *testing.T) {
-	s := newSite(t, Options{ICP: "沪ICP备00000000号"})
+	s := newSite(t, Options{ICP: "沪ICP备00000000号", PSB: "沪公网安备31010100000000号", SupportContact: "tel:+862100000000"})
 	s.now = func() time.Time { return noon }
 	hash := regexp.MustCompile(`(/assets/[a-z]+)\.[0-9a-f]+\.`)
 	for name, p := range samples() {

@@ -12,6 +12,8 @@ import (
 func (s *Site) Render(w http.ResponseWriter, r *http.Request, status int, p Page) {
 	f := p.facts()
 	e := s.edition(r, f.common.UILocales)
+	f.theme = s.theme(r)
+	f.brand = newBrand(f.client, f.theme)
 	b := s.buffers.Get().(*bytes.Buffer)
 	defer s.putBuffer(b)
 	if err := e.pages[f.template].Execute(b, s.view(e, r, p, f)); err != nil {

@@ -18,11 +18,20 @@ var noon = time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC)
 
 // samples are pages as handlers fill them, by a name for golden files. Every
 // page type is here, and every state of a page that looks different.
-func samples() map[string]Page {
+func samples() map[string]Page { return samplesOf("https://shop.example/logo.png") }
+
+// samplesOf are samples of clients with this logo.
+func samplesOf(logo string) map[string]Page {
 	shop := &Client{
-		ID: "shop", Name: "小满商城", LogoURI: "https://shop.example/logo.png", ClientURI: "https://shop.example/",
+		ID: "shop", Name: "小满商城", LogoURI: logo, ClientURI: "https://shop.example/",
 		PolicyURI: "https://shop.example/privacy", TOSURI: "https://shop.example/terms",
+		Names: map[string]string{"en": "Xiaoman Shop"}, SupportContact: "mailto:help@shop.example",
 	}
+	red := *shop
+	red.BrandColor = "#e4393c"
+	long := *shop
+	long.Names, long.Name = nil, "一个名字很长很长的应用程序，它把自己要做的所有事情都写进了名字里 with an unbreakableandverylongwordintheend"
+	long.SupportContact = "https://support.a-rather-long-host-name.shop.example/help"
 	china := []Region{{ISO: "CN", CallingCode: "86", Selected: true}}
 	several := []Region{{ISO: "CN", CallingCode: "86"}, {ISO: "HK", CallingCode: "+852", Selected: true}, {ISO: "US", CallingCode: "1"}}
 	const masked = "+86 138****8000"
@@ -108,8 +117,11 @@ func samples() map[string]Page {
 		"login-passkey": loginWith(func(l *Login) {
 			l.Passkey = &Passkey{Options: `{"challenge":"Y2hhbGxlbmdl","rpId":"id.example"}`, State: "c2VhbGVk"}
 		}),
-		"login-direct": Login{Flow: "Zk3mP0aQ", Regions: china},
-		"login-wide":   Login{Flow: "Zk3mP0aQ", Regions: china, QR: true},
+		"login-brand":   loginWith(func(l *Login) { l.Client = &red }),
+		"login-long":    loginWith(func(l *Login) { l.Client = &long }),
+		"login-stopped": loginWith(func(l *Login) { l.Agreed, l.Problem = true, &Problem{Code: "sms_sign_in_stopped"} }),
+		"login-direct":  Login{Flow: "Zk3mP0aQ", Regions: china},
+		"login-wide":    Login{Flow: "Zk3mP0aQ", Regions: china, QR: true},
 		"login-regions": loginWith(func(l *Login) {
 			l.Regions, l.Phone, l.Agreed = several, "138001", true
 			l.Problem = &Problem{Code: "phone_invalid", Field: "phone"}
@@ -173,6 +185,14 @@ func samples() map[string]Page {
 			RedirectHost: "shop.example", Masked: masked,
 			Scopes: []string{"openid", "profile", "email", "phone", "address", "offline_access", "orders:read"},
 		},
+		"consent-brand": Consent{
+			Common: Common{FormAction: "http://127.0.0.1:4711"}, Flow: "Zk3mP0aQ", Session: "0199c2", Client: red,
+			RedirectHost: "127.0.0.1:4711", Masked: masked, Scopes: []string{"openid", "phone"},
+		},
+		"consent-long": Consent{
+			Flow: "Zk3mP0aQ", Session: "0199c2", Client: long, Masked: masked, Scopes: []string{"openid", "a:scope:without:any:space:" + strings.Repeat("x", 60)},
+			RedirectHost: strings.Repeat("a-long-label.", 8) + "shop.example",
+		},
 		"logout":     Logout{Common: Common{FormAction: "https://shop.example"}, Ticket: "c2VhbGVk", Client: shop, Masked: masked},
 		"signed-out": SignedOut{Client: shop},
 		"error": Error{
@@ -181,7 +201,7 @@ func samples() map[string]Page {
 		},
 		"error-back": Error{
 			Common: Common{RequestID: "0199c3"}, Code: "flow_expired", Description: "this page has expired, start again",
-			BackURL: "https://shop.example/", BackName: "小满商城",
+			BackURL: "https://shop.example/", BackName: "小满商城", Client: shop,
 		},
 		"form-post": FormPost{
 			Client: shop, Action: "https://shop.example/callback",

@@ -41,7 +41,11 @@ type Options struct {
 	TermsURL    string // https, loopback or a path of ours; default /legal/terms
 	PrivacyURL  string // likewise; default /legal/privacy
 	ICP         string // record number in the footer, "" for none
+	PSB         string // record number of the public security bureau in the footer, "" for none
 	Secure      bool   // https issuer: cookies get Secure and the __Host- prefix
+
+	// SupportContact is a mailto:, tel: or https: address that error pages name, "" for none.
+	SupportContact string
 }
 
 // New parses the embedded templates once for each language. It reports texts
@@ -54,6 +58,9 @@ func New(o Options) (*Site, error) {
 		if linkURL(u) == "" {
 			return nil, fmt.Errorf("legal text at %q: want an https URL or a path", u)
 		}
+	}
+	if o.SupportContact != "" && newSupport(o.SupportContact, "") == nil {
+		return nil, fmt.Errorf("support contact %q: want a mailto:, tel: or https: address", o.SupportContact)
 	}
 	s := &Site{options: o, now: time.Now}
 	s.buffers.New = newBuffer
@@ -80,7 +87,9 @@ func New(o Options) (*Site, error) {
 // then a clone for each page.
 func (s *Site) parse(e *edition) error {
 	constants := s.constants(e)
-	funcs := template.FuncMap{"icp": func() string { return s.options.ICP }}
+	funcs := template.FuncMap{
+		"icp": func() string { return s.options.ICP }, "psb": func() string { return s.options.PSB }, "psbURL": psbURL,
+	}
 	for name, value := range constants {
 		funcs[name] = value
 	}

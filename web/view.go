@@ -34,6 +34,20 @@ type view struct {
 	Room      string       // of the account pages
 	Done      string       // what was just done, in words
 	RequestID string
+
+	Sheet   string       // asset name
+	Brand   template.CSS // what goes over the sheet, "" for nothing
+	Scheme  string
+	Themes  []choice
+	Back    string       // this page by GET, a path of ours, "" if that is not known
+	Posted  bool         // this is the answer to a form, and Back is known
+	Support *supportView // whom to turn to, where the page says so
+}
+
+// choice is one of several buttons.
+type choice struct {
+	Value string
+	On    bool
 }
 
 // notices hold the text of a problem at the field that it belongs to.
@@ -59,6 +73,7 @@ type regionView struct {
 // clientView has only URLs that may be shown.
 type clientView struct {
 	Name, Logo, Site, Policy, Terms string
+	Support                         *supportView
 	FirstParty                      bool
 }
 
@@ -90,13 +105,24 @@ func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 		Page:      p,
 		Failed:    f.problem != nil,
 		Here:      here(r, f),
-		Client:    viewClient(f.client),
+		Client:    e.viewClient(f.client),
 		Room:      f.room,
 		Done:      e.fixed["done."+f.done],
 		RequestID: f.common.RequestID,
 		Path:      f.path,
 		Start:     f.start,
 		Suggest:   f.suggest,
+		Sheet:     f.theme.sheet(),
+		Brand:     f.brand.style,
+		Scheme:    f.theme.scheme(),
+	}
+	v.Back = back(r, v.Here)
+	v.Posted = v.Back != "" && r != nil && r.Method == http.MethodPost
+	for _, t := range []theme{themeSystem, themeLight, themeDark} {
+		v.Themes = append(v.Themes, choice{string(t), t == f.theme})
+	}
+	if f.problem != nil && (f.template == "error" || needsSupport(f.problem.Code)) {
+		v.Support = s.support(v.Client)
 	}
 	for _, script := range []string{f.script, f.check.script()} {
 		if script != "" {
@@ -107,7 +133,7 @@ func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 		v.At = e.notices(f)
 		v.CodeSpent = codeSpent(f.problem.Code)
 	}
-	v.Check = viewCheck(f, v.Here, v.At.Check)
+	v.Check = viewCheck(f, v.At.Check)
 	if !v.CodeSpent {
 		v.Delivery = e.delivery(f.status, f.reason)
 	}
@@ -132,16 +158,13 @@ func (e *edition) viewRegion(r Region) regionView {
 	return regionView{ISO: r.ISO, Code: "+" + strings.TrimPrefix(r.CallingCode, "+"), Name: name, Selected: r.Selected}
 }
 
-func viewClient(c *Client) *clientView {
+func (e *edition) viewClient(c *Client) *clientView {
 	if c == nil {
 		return nil
 	}
-	name := c.Name
-	if name == "" {
-		name = c.ID
-	}
+	name := cmp.Or(c.Names[e.tag], c.Name, c.ID)
 	return &clientView{
-		Name: name, FirstParty: c.FirstParty,
+		Name: name, FirstParty: c.FirstParty, Support: newSupport(c.SupportContact, name),
 		Logo: webURL(c.LogoURI), Site: webURL(c.ClientURI), Policy: webURL(c.PolicyURI), Terms: webURL(c.TOSURI),
 	}
 }

@@ -18,6 +18,8 @@ type Client struct {
 	LogoURI                  string   `yaml:"logo_uri" env:"LOGO_URI"`
 	PolicyURI                string   `yaml:"policy_uri" env:"POLICY_URI"`
 	TOSURI                   string   `yaml:"tos_uri" env:"TOS_URI"`
+	ClientNameChinese        string   `yaml:"client_name#zh-CN" env:"CLIENT_NAME_ZH_CN"`
+	ClientNameEnglish        string   `yaml:"client_name#en" env:"CLIENT_NAME_EN"`
 	Contacts                 []string `yaml:"contacts" env:"CONTACTS"`
 	IDTokenSignedResponseAlg string   `yaml:"id_token_signed_response_alg" env:"ID_TOKEN_SIGNED_RESPONSE_ALG"`
 	DefaultMaxAge            *int     `yaml:"default_max_age" env:"DEFAULT_MAX_AGE"` // seconds
@@ -30,6 +32,9 @@ type Client struct {
 	SkipAgreement bool     `yaml:"skip_agreement" env:"SKIP_AGREEMENT"`
 	ResponseModes []string `yaml:"response_modes" env:"RESPONSE_MODES"`
 	Disabled      bool     `yaml:"disabled" env:"DISABLED"`
+
+	BrandColor     string `yaml:"brand_color" env:"BRAND_COLOR"`         // #rrggbb
+	SupportContact string `yaml:"support_contact" env:"SUPPORT_CONTACT"` // mailto:, tel: or https:
 
 	JWKS                               given    `yaml:"jwks" env:"JWKS" later:"yes"`
 	JWKSURI                            string   `yaml:"jwks_uri" env:"JWKS_URI" later:"yes"`

@@ -11,6 +11,7 @@ import (
 // Config is every setting, resolved. Load returns one that is valid.
 type Config struct {
 	ServiceName    string        `yaml:"service_name" env:"SERVICE_NAME" doc:"name that pages show where no client is known"`
+	SupportContact string        `yaml:"support_contact" env:"SUPPORT_CONTACT" doc:"where people find help, shown on error pages: mailto:..., tel:... or https://...; empty for none"`
 	Issuer         string        `yaml:"issuer" env:"ISSUER" doc:"exact issuer, the public address: https, a host, no path and no slash at the end"`
 	Listen         string        `yaml:"listen" env:"LISTEN" doc:"address of the public listener"`
 	OperatorListen string        `yaml:"operator_listen" env:"OPERATOR_LISTEN" doc:"address for health checks and metrics, not for the public; empty for none"`
@@ -125,6 +126,7 @@ type Legal struct {
 	TermsURL   string `yaml:"terms_url" env:"TERMS_URL" doc:"terms of service; empty serves /legal/terms"`
 	PrivacyURL string `yaml:"privacy_url" env:"PRIVACY_URL" doc:"privacy policy; empty serves /legal/privacy"`
 	ICP        string `yaml:"icp" env:"ICP" doc:"ICP record number for the page footer"`
+	PSB        string `yaml:"psb" env:"PSB" doc:"record number of the public security bureau for the page footer; links to its entry by the digits"`
 }
 
 // Sessions are the browsers' sign-ins with us.

@@ -63,6 +63,10 @@ func (k *checker) basics(c *Config) {
 	k.text("legal.version", c.Legal.Version, 64)
 	k.webURL("legal.terms_url", c.Legal.TermsURL)
 	k.webURL("legal.privacy_url", c.Legal.PrivacyURL)
+	k.contact("support_contact", c.SupportContact)
+	if c.Legal.PSB != "" && !strings.ContainsAny(c.Legal.PSB, "0123456789") {
+		k.add("legal.psb", "has no digits", "write it as it was given, such as 沪公网安备 31010102000000 号")
+	}
 }
 
 // issuer must be exactly what clients compare with (RFC 8414 section 2). All

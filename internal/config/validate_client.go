@@ -3,9 +3,12 @@ package config
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
+
+var brandColor = regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)
 
 // clients checks what can be told from the file alone; package client has the
 // rules of the protocol.
@@ -59,6 +62,18 @@ func (k *checker) client(path string, c Client) {
 	k.webURL(path+".logo_uri", c.LogoURI)
 	k.webURL(path+".policy_uri", c.PolicyURI)
 	k.webURL(path+".tos_uri", c.TOSURI)
+	k.contact(path+".support_contact", c.SupportContact)
+	if c.BrandColor != "" && !brandColor.MatchString(c.BrandColor) {
+		k.add(path+".brand_color", "is not a colour", "write it like #0f6b5c")
+	}
+}
+
+// contact is a way for people to reach somebody; package client has the rules.
+func (k *checker) contact(path, raw string) {
+	scheme, rest, _ := strings.Cut(raw, ":")
+	if raw != "" && (rest == "" || !slices.Contains([]string{"mailto", "tel", "https"}, scheme)) {
+		k.add(path, "is not a mailto:, tel: or https: address", "write it like mailto:help@example.com")
+	}
 }
 
 // credentials checks that a confidential client has a secret and a public one none.

@@ -167,6 +167,20 @@ func (q *authRequest) stillAllowed() error {
 func clientView(c *client.Client) *web.Client {
 	return &web.Client{
 		ID: c.ID, Name: c.Name, LogoURI: c.LogoURI, ClientURI: c.ClientURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
-		FirstParty: c.FirstParty,
+		FirstParty: c.FirstParty, BrandColor: c.BrandColor, SupportContact: c.SupportContact, Names: names(c),
 	}
+}
+
+// names are a client's names by language, nil if it has only one.
+func names(c *client.Client) map[string]string {
+	var all map[string]string
+	for tag, name := range map[string]string{"zh-CN": c.NameChinese, "en": c.NameEnglish} {
+		if name != "" {
+			if all == nil {
+				all = map[string]string{}
+			}
+			all[tag] = name
+		}
+	}
+	return all
 }

@@ -38,8 +38,12 @@ func TestEveryValidClientFitsTheCookie(t *testing.T) {
 		return host + strings.Repeat("&", n-len(host)) // which JSON may well spell in six bytes
 	}
 	for name, shown := range map[string]client.Client{
-		"long URIs":     {ClientURI: uri(250), LogoURI: uri(250), PolicyURI: uri(250), TOSURI: uri(250)},
-		"one long URI":  {TOSURI: uri(1000)},
+		"long URIs":    {ClientURI: uri(250), LogoURI: uri(250), PolicyURI: uri(250), TOSURI: uri(250)},
+		"one long URI": {TOSURI: uri(1000)},
+		"every member": {
+			Name: "店", NameChinese: strings.Repeat(`"`, 128), NameEnglish: strings.Repeat(`\`, 128), BrandColor: "#0f6b5c",
+			SupportContact: "mailto:" + strings.Repeat("m", 64) + "@" + strings.Repeat("h", 60) + ".example", LogoURI: uri(200),
+		},
 		"a quoted name": {Name: strings.Repeat(`"`, 256), LogoURI: uri(488)},
 	} {
 		c := shown

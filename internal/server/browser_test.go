@@ -85,35 +85,3 @@ func TestBrowserSignsInThroughTheDemo(t *testing.T) {
 		})
 	}
 }
-
-// Chromium applies form-action to the redirects after a POST: consent must reach
-// https, loopback and custom-scheme redirects under the CSP that we ship.
-func TestConsentUnderCSP(t *testing.T) {
-	landing := serveLanding(t)
-	s := startWith(t, modes[0], options{clients: `
-  - {client_id: loop, token_endpoint_auth_method: none, application_type: native, client_name: "Loop", redirect_uris: ["http://127.0.0.1/landed"], skip_agreement: true}`})
-	ctx, number := newBrowser(t, true), newNumber()
-	q := newRequest("loop", landing+"/landed")
-	if err := chromedp.Do(ctx,
-		chromedp.Navigate(s.issuer+"/oauth2/authorize?"+q.values().Encode()),
-		chromedp.SendKeys(chromedp.CSS("#phone"), number),
-		chromedp.Click(chromedp.CSS("#send-code")),
-		chromedp.WaitVisible(chromedp.CSS("#page-code"))); err != nil {
-		t.Fatal(err)
-	}
-	if err := chromedp.Do(ctx,
-		chromedp.SendKeys(chromedp.CSS("#code"), s.sink.last(t, number)),
-		chromedp.Click(chromedp.CSS("#verify-code")),
-		chromedp.WaitVisible(chromedp.CSS("#page-consent")),
-		chromedp.Click(chromedp.CSS("#consent-allow")),
-		chromedp.WaitVisible(chromedp.CSS("#landed"))); err != nil {
-		t.Fatal(err)
-	}
-	at, err := chromedp.Run(ctx, chromedp.Location())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.HasPrefix(at, landing+"/landed?code=") && !strings.Contains(at, "&code=") {
-		t.Fatalf("landed at %s", at)
-	}
-}

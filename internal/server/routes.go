@@ -35,6 +35,7 @@ func (s *Server) routes(dev bool) http.Handler {
 
 	r.Group(func(r chi.Router) {
 		r.Use(s.sameOrigin)
+		r.Method(http.MethodPost, "/theme", s.site.SetTheme())
 		s.pages.Mount(r)
 		s.oauth.Pages(r)
 		r.Get("/", s.home(dev))

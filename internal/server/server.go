@@ -97,7 +97,8 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Server, err error)
 		return nil, err
 	}
 	if s.site, err = web.New(web.Options{
-		ServiceName: c.ServiceName, TermsURL: c.Legal.TermsURL, PrivacyURL: c.Legal.PrivacyURL, ICP: c.Legal.ICP, Secure: s.secure,
+		ServiceName: c.ServiceName, SupportContact: c.SupportContact, TermsURL: c.Legal.TermsURL, PrivacyURL: c.Legal.PrivacyURL,
+		ICP: c.Legal.ICP, PSB: c.Legal.PSB, Secure: s.secure,
 	}); err != nil {
 		return nil, fmt.Errorf("read the pages: %w", err)
 	}

@@ -29,6 +29,7 @@ func staticClients(c config.Config) []client.Static {
 			IDTokenSignedResponseAlg: in.IDTokenSignedResponseAlg, DefaultMaxAge: in.DefaultMaxAge, RequireAuthTime: in.RequireAuthTime,
 			FirstParty: in.FirstParty, RequirePKCE: in.RequirePKCE, SkipAgreement: in.SkipAgreement,
 			ResponseModes: in.ResponseModes, Disabled: in.Disabled,
+			NameChinese: in.ClientNameChinese, NameEnglish: in.ClientNameEnglish, BrandColor: in.BrandColor, SupportContact: in.SupportContact,
 		}}
 	}
 	return list

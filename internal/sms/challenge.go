@@ -176,6 +176,21 @@ func (s *Service) repeat(ctx context.Context, d draft, now time.Time) (live, err
 	return c, nil
 }
 
+// Waiting is the id of the live challenge that r's flow has for r's number: where
+// somebody who asks again too soon can go on. One SELECT. db.ErrNotFound if there is
+// none.
+func (s *Service) Waiting(ctx context.Context, r Request) (id string, err error) {
+	err = s.db.QueryRow(ctx, `
+		SELECT id FROM sms_challenges
+		WHERE flow = $1 AND lookup = $2 AND purpose = $3 AND client_id = $4 AND consumed_at IS NULL AND tries < max_tries AND expires_at > $5
+		ORDER BY created_at DESC LIMIT 1`,
+		r.Flow, r.Number.Index(s.vault), string(r.Purpose), r.ClientID, db.Micros(time.Now())).Scan(&id)
+	if err != nil {
+		return "", fmt.Errorf("find waiting challenge: %w", err)
+	}
+	return id, nil
+}
+
 // Get tells a page or an app about a challenge: one SELECT. One that expired or
 // has no tries left is still told for a day, with its ExpiresAt and TriesLeft,
 // so that a page can offer another code for the same number. ErrCodeExpired for

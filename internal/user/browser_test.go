@@ -31,7 +31,8 @@ func newPerson(t testing.TB, script bool) *person {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(binary), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true))
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-back-forward-cache", true)) // going back asks the server, as it does where a page was not kept
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
@@ -51,8 +52,10 @@ func (p *person) does(actions ...chromedp.Action[chromedp.Void]) {
 	ctx, cancel := context.WithTimeout(p.ctx, 15*time.Second)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
-		at, _ := chromedp.Run(p.ctx, chromedp.Location())
-		page, _ := chromedp.Run(p.ctx, chromedp.OuterHTML(chromedp.CSS("body")))
+		ctx, cancel := context.WithTimeout(p.ctx, 5*time.Second)
+		defer cancel()
+		at, _ := chromedp.Run(ctx, chromedp.Location())
+		page, _ := chromedp.Run(ctx, chromedp.OuterHTML(chromedp.CSS("body")))
 		p.Fatalf("%v\nat %s\n%s", err, at, page)
 	}
 }

@@ -103,7 +103,7 @@ func (fs *Flows) Start(w http.ResponseWriter, r *http.Request, f Flow) (Flow, er
 
 // Of opens the flow that the request names as "flow" in its form (POST) or its
 // query. Faults: flow_expired if it is unknown, forged, expired or of another
-// browser; cookies_required if a POST brings no cookie at all; the parser's for
+// browser; cookies_required if a request that names one brings no cookie at all; the parser's for
 // a malformed form. The body is read and kept as r.PostForm, or taken from there
 // if the handler parsed it before.
 func (fs *Flows) Of(r *http.Request) (Flow, error) {
@@ -119,7 +119,7 @@ func (fs *Flows) Of(r *http.Request) (Flow, error) {
 
 // Find opens the flow of that id with the cookies of r; the faults are Of's.
 func (fs *Flows) Find(r *http.Request, id string) (Flow, error) {
-	if r.Method == http.MethodPost && r.Header.Get("Cookie") == "" {
+	if id != "" && r.Header.Get("Cookie") == "" { // the page that began the flow set two
 		return Flow{}, ErrCookiesRequired
 	}
 	if !isFlowID(id) {

@@ -145,10 +145,26 @@ func (p *Pages) sendCode(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	if err != nil {
-		return p.loginMistake(w, r, f, in, "", err)
+		return p.askedBefore(w, r, f, in, request, err)
 	}
 	p.seeCode(w, r, f, challenge.ID)
 	return nil
+}
+
+// askedBefore answers a refusal to send. A second press of the button, or coming back
+// and asking again, finds the code of the first: that goes on where it is typed.
+func (p *Pages) askedBefore(w http.ResponseWriter, r *http.Request, f Flow, in loginInput, request sms.Request, err error) error {
+	if errors.Is(err, sms.ErrTooSoon) {
+		waiting, lookup := p.SMS.Waiting(r.Context(), request)
+		if lookup == nil {
+			p.seeCode(w, r, f, waiting)
+			return nil
+		}
+		if !isNotFound(lookup) {
+			return lookup
+		}
+	}
+	return p.loginMistake(w, r, f, in, "", err)
 }
 
 // loginMistake shows the form again if the person can do something about err.

@@ -33,6 +33,7 @@ type Texts interface {
 	Send(ctx context.Context, r sms.Request) (sms.Challenge, error)
 	Resend(ctx context.Context, ref sms.Ref, a sms.Again) (sms.Challenge, error)
 	Get(ctx context.Context, ref sms.Ref) (sms.Challenge, error)
+	Waiting(ctx context.Context, r sms.Request) (id string, err error)
 	Check(ctx context.Context, ref sms.Ref, code string) (sms.Proof, error)
 }
 
@@ -113,7 +114,7 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 func (p *Pages) showError(w http.ResponseWriter, r *http.Request, f Flow, what *fault.Error, back string) {
 	p.Site.Render(w, r, what.Status, web.Error{
 		Common: f.common(r), Code: what.Code, Description: what.Description, Params: what.Params,
-		RetryAfter: what.RetryAfter, BackURL: back,
+		RetryAfter: what.RetryAfter, BackURL: back, Client: f.Client,
 	})
 }
 

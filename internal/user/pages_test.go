@@ -171,8 +171,8 @@ func TestAnotherBrowserCannotUseAFlow(t *testing.T) {
 		h := newHouse(t, d)
 		a, b := h.browser(), h.browser()
 		flow, challenge := a.begin("/start", fixture(0))
-		b.get("/login?flow="+flow).fault(t, http.StatusGone, "flow_expired")
-		b.get("/login/code?flow="+flow+"&challenge="+challenge).fault(t, http.StatusGone, "flow_expired")
+		b.get("/login?flow="+flow).fault(t, http.StatusBadRequest, "cookies_required")
+		b.get("/login/code?flow="+flow+"&challenge="+challenge).fault(t, http.StatusBadRequest, "cookies_required")
 		b.finish(flow, challenge, testCode).fault(t, http.StatusBadRequest, "cookies_required")
 		own, _ := b.begin("/start", fixture(1))
 		b.finish(flow, challenge, testCode).fault(t, http.StatusGone, "flow_expired")
@@ -473,7 +473,13 @@ func TestResendWaitsAndThenRepeats(t *testing.T) {
 		if left, _ := strconv.Atoi(page.header.Get("Retry-After")); left != 42 {
 			t.Errorf("Retry-After %q, want 42", page.header.Get("Retry-After"))
 		}
-		again := b.post("/login", url.Values{"flow": {flow}, "phone": {fixture(60)}, "agree": {"1"}})
+		// Asking again for the same number goes on with the code that is on its way;
+		// another flow has none and waits.
+		if to := b.post("/login", url.Values{"flow": {flow}, "phone": {fixture(60)}, "agree": {"1"}}).to(t); to.Path != "/login/code" || to.Query().Get("challenge") != challenge {
+			t.Errorf("asking again leads to %s", to)
+		}
+		other := b.get("/login").to(t).Query().Get("flow")
+		again := b.post("/login", url.Values{"flow": {other}, "phone": {fixture(60)}, "agree": {"1"}})
 		again.wants(t, http.StatusTooManyRequests, "page-login")
 		if again.header.Get("Retry-After") != "42" {
 			t.Errorf("Retry-After %q, want 42", again.header.Get("Retry-After"))

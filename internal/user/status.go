@@ -26,7 +26,7 @@ type statusAnswer struct {
 
 // codeStatus is GET /login/code/status: what is known of the message now, by one
 // SELECT. It needs the flow's cookie and answers JSON: a status, or a fault's
-// code with 404 for a challenge that is none of the flow's and 410 without the flow.
+// code with 404 for a challenge that is none of the flow's, 410 without the flow and 400 without any cookie.
 func (p *Pages) codeStatus(w http.ResponseWriter, r *http.Request) {
 	answer, err := p.lookUpStatus(r)
 	if err == nil {

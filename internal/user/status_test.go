@@ -107,7 +107,7 @@ func TestTheStatusIsOfThisFlowAlone(t *testing.T) {
 			}
 		}
 		wants(b.status(flow, challenge), http.StatusGone, "flow_expired")
-		wants(h.browser().status(flow, challenge), http.StatusGone, "flow_expired")
+		wants(h.browser().status(flow, challenge), http.StatusBadRequest, "cookies_required")
 		wants(b.status(other, challenge), http.StatusNotFound, "not_found")
 		wants(a.status(flow, theirs), http.StatusNotFound, "not_found")
 		wants(a.status(flow, db.NewID()), http.StatusNotFound, "not_found")

@@ -273,8 +273,6 @@
   // #human-status where it is: while that is at work alone the button shows so; if
   // it takes long, or fails, there is a picture.
   function humanCheck(box) {
-    // Coming back must not send the number again.
-    if (history.replaceState) history.replaceState(null, '', box.dataset.url);
     const line = byId('human-status');
     if (!line) return;
     const form = box.closest('form');
@@ -305,6 +303,11 @@
   }
 
   // ---------------------------------------------------------------------------
+
+  // The answer to a form takes the address of its page, so that reloading it, or
+  // coming back to it, sends nothing again.
+  const posted = document.querySelector('[data-posted]');
+  if (posted && history.replaceState) history.replaceState(null, '', posted.value);
 
   const phone = byId('phone');
   if (phone) phoneField(phone);

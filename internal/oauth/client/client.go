@@ -48,6 +48,8 @@ const DefaultScope = "openid profile email address phone offline_access"
 type Client struct {
 	ID                       string   `json:"client_id"`
 	Name                     string   `json:"client_name,omitempty"`
+	NameChinese              string   `json:"client_name#zh-CN,omitempty"` // RFC 7591 section 2.2, in the languages that pages have
+	NameEnglish              string   `json:"client_name#en,omitempty"`
 	RedirectURIs             []string `json:"redirect_uris,omitempty"`
 	GrantTypes               []string `json:"grant_types,omitempty"`                // default authorization_code, refresh_token
 	ResponseTypes            []string `json:"response_types,omitempty"`             // default code
@@ -69,6 +71,9 @@ type Client struct {
 	SkipAgreement bool     `json:"skip_agreement,omitempty"`
 	ResponseModes []string `json:"response_modes,omitempty"` // nil means all
 	Disabled      bool     `json:"disabled,omitempty"`
+
+	BrandColor     string `json:"brand_color,omitempty"`     // "#rrggbb"; pages adjust its lightness until it is readable
+	SupportContact string `json:"support_contact,omitempty"` // mailto:, tel: or https: address that error pages name
 
 	SecretHash string    `json:"-"` // "" for a public client
 	Source     string    `json:"-"` // SourceStatic or SourceOperator

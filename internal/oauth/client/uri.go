@@ -1,6 +1,7 @@
 package client
 
 import (
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -111,7 +112,15 @@ func wrongPort(u *url.URL) string {
 
 // checkPages looks at the URIs that pages show to people.
 func checkPages(c *Client) error {
-	sum := len(c.Name) + strings.Count(c.Name, `"`) + strings.Count(c.Name, `\`) // as JSON spells it
+	sum := len(c.SupportContact)
+	for _, name := range []string{c.Name, c.NameChinese, c.NameEnglish} {
+		sum += len(name) + strings.Count(name, `"`) + strings.Count(name, `\`) // as JSON spells it
+	}
+	for _, extra := range []string{c.NameChinese, c.NameEnglish, c.BrandColor, c.SupportContact} {
+		if extra != "" {
+			sum += shownMember
+		}
+	}
 	for _, page := range []struct{ member, uri string }{
 		{"logo_uri", c.LogoURI}, {"client_uri", c.ClientURI}, {"policy_uri", c.PolicyURI}, {"tos_uri", c.TOSURI},
 	} {
@@ -121,7 +130,36 @@ func checkPages(c *Client) error {
 		sum += len(page.uri)
 	}
 	if sum > maxShown {
-		return errMetadata.Describe("client_name, client_uri, logo_uri, policy_uri and tos_uri must have at most %d bytes together", maxShown)
+		return errMetadata.Describe("client_name, client_uri, logo_uri, policy_uri, tos_uri and support_contact must have at most %d bytes together", maxShown)
+	}
+	if !isColour(c.BrandColor) {
+		return errMetadata.Describe("brand_color must be a colour like #0f6b5c")
+	}
+	return checkContact(c.SupportContact)
+}
+
+// shownMember is what the name of a member that few clients have takes in the cookie.
+const shownMember = 20
+
+func isColour(s string) bool {
+	return s == "" || len(s) == 7 && s[0] == '#' && strings.Trim(s[1:], "0123456789abcdefABCDEF") == ""
+}
+
+// checkContact looks at the address where a client's people find help.
+func checkContact(raw string) error {
+	scheme, rest, _ := strings.Cut(raw, ":")
+	right := raw == ""
+	switch scheme {
+	case "mailto":
+		a, err := mail.ParseAddress(rest)
+		right = err == nil && a.Address == rest && !strings.ContainsAny(rest, `"<>%?&\ `)
+	case "tel": // RFC 3966 section 3, without parameters
+		right = strings.ContainsAny(rest, "0123456789") && strings.Trim(rest, "+0123456789-.()") == ""
+	case "https":
+		return checkPage("support_contact", raw)
+	}
+	if !right {
+		return errMetadata.Describe("support_contact must be a mailto:, tel: or https: address")
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ const (
 	maxScope    = 4000 // bytes
 	maxContacts = 20
 
-	// maxShown is for client_name and the URIs of pages together, in bytes. While a person
+	// maxShown is for the names, the URIs of pages and the contact together, in bytes. While a person
 	// signs in they travel in one cookie with the request, and browsers cut that at 4 KiB.
 	// It leaves room for a state of 256 bytes and a nonce of 384 under any client_id.
 	maxShown = 1000
@@ -70,8 +70,12 @@ func isUnreserved(r rune) bool {
 }
 
 func checkNames(c *Client) error {
-	if !isPlainText(c.Name, maxName) {
-		return errMetadata.Describe("client_name must be plain text of at most %d bytes", maxName)
+	for _, name := range []struct{ member, text string }{
+		{"client_name", c.Name}, {"client_name#zh-CN", c.NameChinese}, {"client_name#en", c.NameEnglish},
+	} {
+		if !isPlainText(name.text, maxName) {
+			return errMetadata.Describe("%s must be plain text of at most %d bytes", name.member, maxName)
+		}
 	}
 	if len(c.Contacts) > maxContacts {
 		return errMetadata.Describe("contacts has more than %d entries", maxContacts)

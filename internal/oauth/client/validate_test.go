@@ -38,8 +38,13 @@ func TestValidateAccepts(t *testing.T) {
 			c.Name, c.TOSURI = strings.Repeat("n", maxName), "https://shop.example/"
 			c.PolicyURI = c.TOSURI + strings.Repeat("p", maxShown-maxName-2*len(c.TOSURI))
 		},
-		"max age zero": func(c *Client) { c.DefaultMaxAge = &age },
-		"Chinese name": func(c *Client) { c.Name, c.Contacts = "商店", []string{"ops@shop.example"} },
+		"brand": func(c *Client) {
+			c.NameChinese, c.NameEnglish, c.BrandColor, c.SupportContact = "小满商城", "Xiaoman", "#E4393c", "mailto:help@shop.example"
+		},
+		"a number to call": func(c *Client) { c.SupportContact = "tel:+86-10-0000-0000" },
+		"a page to ask on": func(c *Client) { c.SupportContact = "https://shop.example/help" },
+		"max age zero":     func(c *Client) { c.DefaultMaxAge = &age },
+		"Chinese name":     func(c *Client) { c.Name, c.Contacts = "商店", []string{"ops@shop.example"} },
 	} {
 		c := valid()
 		change(&c)
@@ -98,7 +103,24 @@ func TestValidateNamesTheMember(t *testing.T) {
 			func(c *Client) { c.ResponseModes = []string{} },
 			func(c *Client) { c.ResponseModes = []string{"query.jwt"} },
 		},
-		"client_name, client_uri, logo_uri, policy_uri and tos_uri": {
+		"client_name#zh-CN": {func(c *Client) { c.NameChinese = "小\u202e满" }},
+		"client_name#en":    {func(c *Client) { c.NameEnglish = strings.Repeat("a", maxName+1) }},
+		"brand_color": {
+			func(c *Client) { c.BrandColor = "red" },
+			func(c *Client) { c.BrandColor = "#fff" },
+			func(c *Client) { c.BrandColor = "#0f6b5g" },
+			func(c *Client) { c.BrandColor = "0f6b5c" },
+		},
+		"support_contact": {
+			func(c *Client) { c.SupportContact = "help@shop.example" },
+			func(c *Client) { c.SupportContact = "mailto:Help <help@shop.example>" },
+			func(c *Client) { c.SupportContact = "mailto:help@shop.example?cc=x@shop.example" },
+			func(c *Client) { c.SupportContact = "tel:call-us" },
+			func(c *Client) { c.SupportContact = "http://shop.example/help" },
+			func(c *Client) { c.SupportContact = "https://user@shop.example/help" },
+			func(c *Client) { c.SupportContact = "javascript:alert(1)" },
+		},
+		"client_name, client_uri, logo_uri, policy_uri, tos_uri and support_contact": {
 			func(c *Client) { c.LogoURI = "https://shop.example/" + strings.Repeat("l", maxShown-20) },
 			func(c *Client) {
 				c.Name, c.ClientURI, c.LogoURI = strings.Repeat("n", 200), "https://shop.example/"+strings.Repeat("c", 200), "https://shop.example/"+strings.Repeat("l", 200)
