@@ -145,7 +145,7 @@ func TestKeyboardReachesEverything(t *testing.T) {
 	for _, name := range names {
 		tb.do(chromedp.EmulateViewport(375, 812), chromedp.Navigate(st.URL+"/p/"+name+"?lang=en"))
 		tb.until("!document.querySelector('[autofocus]') || document.activeElement !== document.body") // which comes after the load event
-		stops := tb.js(`(window.stops = [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, audio, [tabindex]')].filter((e) => e.getClientRects().length), stops.length)`)
+		stops := tb.js(`(window.stops = [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, audio, [tabindex]')].filter((e) => e.getClientRects().length && e.checkVisibility()), stops.length)`)
 		tb.js("(document.body.tabIndex = -1, document.body.focus(), document.body.removeAttribute('tabindex'))") // back to the top
 		last := -1
 		for range 60 {

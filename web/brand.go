@@ -57,7 +57,7 @@ const (
 
 func accents(c oklab, hover float64, on string) string {
 	second := oklab{min(max(c.l+hover, 0), 1), c.a, c.b}.inGamut()
-	return fmt.Sprintf(":root{--accent:%[1]s;--accent-2:%[2]s;--on-accent:%[3]s;--focus:%[1]s}", c.hex(), second.hex(), on)
+	return fmt.Sprintf(":root{--accent:%[1]s;--accent-2:%[2]s;--on-accent:%[3]s}", c.hex(), second.hex(), on)
 }
 
 // oklab is a colour by perceived lightness (0 to 1) and two opponent axes

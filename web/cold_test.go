@@ -24,7 +24,7 @@ func TestColdPagesCostLittle(t *testing.T) {
 		defer mu.Unlock()
 		switch e := event.(type) {
 		case *network.EventRequestWillBeSent:
-			if strings.HasPrefix(e.Request.URL, "http") && !strings.HasSuffix(e.Request.URL, "/logo.svg") && !strings.Contains(e.Request.URL, "/captcha.") && !strings.Contains(e.Request.URL, "/status?") {
+			if strings.HasPrefix(e.Request.URL, "http") && !strings.HasSuffix(e.Request.URL, "/logo.svg") && !strings.Contains(e.Request.URL, "/captcha.") && !strings.Contains(e.Request.URL, "/account/picture/") && !strings.Contains(e.Request.URL, "/status?") {
 				ours[e.RequestID] = strings.TrimPrefix(e.Request.URL, st.URL)
 			}
 		case *network.EventLoadingFinished:

@@ -63,7 +63,7 @@ type QRTyped struct {
 }
 
 func (p QRTyped) facts() facts {
-	return facts{template: "qr-typed", common: p.Common, problem: p.Problem, script: "dialtone.js"}
+	return facts{template: "qr-typed", common: p.Common, problem: p.Problem, fields: []string{"qr-typed"}, script: "dialtone.js"}
 }
 
 // QRState is the text that the page with the code has for a state, in the language

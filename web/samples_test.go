@@ -96,7 +96,7 @@ func samplesOf(logo string) map[string]Page {
 		"qr-taken":          QRResult{State: "taken"},
 		"qr-gone":           QRResult{State: "expired"},
 		"qr-typed":          QRTyped{},
-		"qr-typed-wrong":    QRTyped{Code: "BCDF-GHJL", Problem: &Problem{Code: "qr_code_invalid"}},
+		"qr-typed-wrong":    QRTyped{Code: "BCDF-GHJL", Problem: &Problem{Code: "qr_code_invalid", Field: "qr-typed"}},
 		"login":             login,
 		"login-check":       loginWith(func(l *Login) { l.Phone, l.Agreed, l.Check = "13800138000", true, &pow }),
 		"login-check-failed": loginWith(func(l *Login) {

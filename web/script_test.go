@@ -219,34 +219,3 @@ func TestPopUpCanAnswerItsClient(t *testing.T) {
 		t.Fatal("the pop-up has lost its opener")
 	}
 }
-
-// Every page at the narrowest width: nothing is cut off, nothing that the policy
-// forbids is asked for.
-func TestPagesFitNarrowScreens(t *testing.T) {
-	parent := browser(t)
-	if parent == nil {
-		return
-	}
-	pages := samples()
-	for _, name := range []string{"form-post", "passkey-setup", "passkey-failed", "qr-allowed"} { // they leave at once; so does an offer that this device cannot take
-		delete(pages, name)
-	}
-	st := newStage(t, pages)
-	tb := tab{t, parent}
-	for name := range pages {
-		for _, lang := range []string{"zh-CN", "en"} {
-			tb.do(chromedp.EmulateViewport(320, 640), chromedp.Navigate(st.URL+"/p/"+name+"?lang="+lang))
-			if got := tb.js("document.documentElement.scrollWidth - document.documentElement.clientWidth"); got != "0" {
-				t.Errorf("%s in %s is %s px too wide", name, lang, got)
-			}
-			if got := tb.js("[...document.styleSheets].length"); got != "1" {
-				t.Errorf("%s: %s style sheets", name, got)
-			}
-			small := tb.js(`[...document.querySelectorAll('main button, main a.button, main input:not([type=hidden]):not([type=checkbox]), main select')]
-				.filter(e => e.offsetParent && e.getBoundingClientRect().height < 44).map(e => e.id || e.textContent).join()`)
-			if small != "" {
-				t.Errorf("%s in %s: smaller than a finger: %s", name, lang, small)
-			}
-		}
-	}
-}

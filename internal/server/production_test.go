@@ -170,9 +170,9 @@ func TestMethodsAndOrigins(t *testing.T) {
 		"another site":         {[]string{"Sec-Fetch-Site", "cross-site"}, 403},
 		"another origin":       {[]string{"Origin", "https://evil.example"}, 403},
 		"sandboxed, modern":    {[]string{"Sec-Fetch-Site", "cross-site", "Origin", "null"}, 403},
-		"no referrer, old":     {[]string{"Origin", "null"}, 400},
-		"nothing":              {nil, 400},
-		"our own page, modern": {[]string{"Sec-Fetch-Site", "same-origin", "Origin", "null"}, 400},
+		"no referrer, old":     {[]string{"Origin", "null"}, 410},
+		"nothing":              {nil, 410},
+		"our own page, modern": {[]string{"Sec-Fetch-Site", "same-origin", "Origin", "null"}, 410},
 	} {
 		if r := send(http.MethodPost, "/login?"+url.Values{}.Encode(), c.header...); r.status != c.status {
 			t.Errorf("%s: %d, want %d", name, r.status, c.status)

@@ -262,7 +262,7 @@ func TestTheOfferOfAPasskey(t *testing.T) {
 		for range 2 { // it survives a reload
 			b.get("/login/passkey-setup?flow="+flow).wants(t, http.StatusOK, "passkey-continue")
 		}
-		h.browser().get("/login/passkey-setup?flow="+flow).fault(t, http.StatusGone, "flow_expired")
+		h.browser().get("/login/passkey-setup?flow="+flow).fault(t, http.StatusBadRequest, "cookies_required")
 		c := b.asked("/account/passkeys/options", url.Values{"flow": {flow}})
 		form := url.Values{"flow": {flow}, "state": {c.State}, "response": {"{}"}}
 		b.post("/login/passkey-setup", form).wants(t, http.StatusUnprocessableEntity, "add-passkey")

@@ -137,7 +137,11 @@ func (p *Pages) findQRTyped(w http.ResponseWriter, r *http.Request) error {
 	}
 	id, err := p.namedQR(r, u, form.Get("code"))
 	if bad, ok := shown(err); ok {
-		p.Site.Render(w, r, bad.Status, web.QRTyped{Common: Flow{}.common(r), Code: clip(strings.TrimSpace(form.Get("code")), 32), Problem: problem(bad, "")})
+		field := ""
+		if errors.Is(err, errQRCode) {
+			field = "qr-typed"
+		}
+		p.Site.Render(w, r, bad.Status, web.QRTyped{Common: Flow{}.common(r), Code: clip(strings.TrimSpace(form.Get("code")), 32), Problem: problem(bad, field)})
 		return nil
 	}
 	if err != nil {

@@ -24,9 +24,10 @@
       if (next > level + 1) say('a level of headings is left out', h);
       level = next;
     }
-    for (const e of all('body > :not(header):not(main):not(footer):not(script)')) if (shown(e)) say('outside every landmark', e);
+    const outside = ':not(header):not(nav):not(main):not(footer):not(script)';
+    for (const e of all('body > ' + outside + ':not(.house), .house > ' + outside)) if (shown(e)) say('outside every landmark', e);
     for (const e of all('[tabindex]')) if (e.tabIndex > 0) say('a place of its own in the tab order', e);
-    for (const e of all('img, svg:not([aria-hidden=true])')) if (!e.hasAttribute('alt') && e.tagName === 'IMG' || e.tagName === 'svg') say('no text instead', e);
+    for (const e of all('img, svg:not([aria-hidden=true]):not([role=img] *)')) if (!e.hasAttribute('alt') && e.tagName === 'IMG' || e.tagName === 'svg') say('no text instead', e);
     for (const e of all('input:not([type=hidden]), select, textarea')) {
       if (![...(e.labels || [])].some((l) => l.textContent.trim()) && !e.getAttribute('aria-label')) say('no label', e);
     }
