@@ -32,7 +32,9 @@ type edition struct {
 	localizer *i18n.Localizer   // for texts with parameters or plurals
 	regions   display.Namer
 	zone      *time.Location // of times that are shown
-	pages     map[string]*template.Template
+
+	top, bottom *template.Template // of all pages
+	pages       map[string]page
 }
 
 // loadEditions reads messages/TAG.yaml, the default language first.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"flag"
+	"html/template"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -73,8 +74,10 @@ func TestTemplatesUseFieldsThatExist(t *testing.T) {
 				t.Errorf("template %s belongs to no page", name)
 				continue
 			}
-			if err := templatecheck.CheckHTML(page, types[name]); err != nil {
-				t.Errorf("%s in %s: %v", name, e.tag, err)
+			for _, one := range []*template.Template{e.top, page.title, page.main, e.bottom} {
+				if err := templatecheck.CheckHTML(one, types[name]); err != nil {
+					t.Errorf("%s in %s: %v", name, e.tag, err)
+				}
 			}
 		}
 	}

@@ -2,9 +2,12 @@ package web
 
 import (
 	"bytes"
+	"html/template"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // Render writes the page with its status and headers, in the language that
@@ -16,7 +19,7 @@ func (s *Site) Render(w http.ResponseWriter, r *http.Request, status int, p Page
 	f.brand = newBrand(f.client, f.theme)
 	b := s.buffers.Get().(*bytes.Buffer)
 	defer s.putBuffer(b)
-	if err := e.pages[f.template].Execute(b, s.view(e, r, p, f)); err != nil {
+	if err := s.write(b, e, s.view(e, r, p, f), f.template); err != nil {
 		slog.ErrorContext(r.Context(), "page not rendered", "page", f.template, "error", err)
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
@@ -26,6 +29,21 @@ func (s *Site) Render(w http.ResponseWriter, r *http.Request, status int, p Page
 	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes()) // the person may have gone; nobody is left to tell
+}
+
+// write executes the templates of a page.
+func (s *Site) write(w io.Writer, e *edition, v *view, name string) error {
+	var title strings.Builder
+	if err := e.pages[name].title.Execute(&title, v); err != nil {
+		return err
+	}
+	v.Title = template.HTML(title.String()) //nolint:gosec // a template made it
+	for _, part := range []*template.Template{e.top, e.pages[name].main, e.bottom} {
+		if err := part.Execute(w, v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // largestBuffer is more than any page needs; a larger one is not kept.

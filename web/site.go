@@ -83,8 +83,11 @@ func New(o Options) (*Site, error) {
 	return s, nil
 }
 
-// parse makes the templates of one language: the layout and its parts once,
-// then a clone for each page.
+// page are the templates of one page, between the top and the bottom of all.
+type page struct{ title, main *template.Template }
+
+// parse makes the templates of one language: one set, in which each page's "title"
+// and "main" have its name in front.
 func (s *Site) parse(e *edition) error {
 	constants := s.constants(e)
 	funcs := template.FuncMap{
@@ -94,34 +97,54 @@ func (s *Site) parse(e *edition) error {
 		funcs[name] = value
 	}
 	funcs["say"] = e.say // also with arguments that are not literals
-	base, err := template.New("").Funcs(funcs).ParseFS(files, "templates/*.html")
+	set, err := template.New("").Funcs(funcs).ParseFS(files, "templates/*.html", "templates/legal/"+e.tag+"/*.html")
 	if err != nil {
 		return err
 	}
-	if _, err := base.New("languages").Parse(s.languageSwitch(e)); err != nil {
-		return err
-	}
-	if err := fold(base, constants); err != nil {
+	if _, err := set.New("languages").Parse(s.languageSwitch(e)); err != nil {
 		return err
 	}
 	paths, err := fs.Glob(files, "templates/pages/*.html")
 	if err != nil {
 		return err
 	}
-	e.pages = make(map[string]*template.Template, len(paths))
 	for _, file := range paths {
-		of := []string{file}
-		if pageName(file) == "legal" { // long texts that no other page needs a copy of
-			of = append(of, "templates/legal/"+e.tag+"/*.html")
-		}
-		page, err := template.Must(base.Clone()).ParseFS(files, of...)
-		if err != nil {
+		if err := addPage(set, funcs, file); err != nil {
 			return err
 		}
-		if err := fold(page, constants); err != nil {
+	}
+	if err := fold(set, constants); err != nil {
+		return err
+	}
+	e.top, e.bottom = set.Lookup("top"), set.Lookup("bottom")
+	e.pages = make(map[string]page, len(paths))
+	for _, file := range paths {
+		name := pageName(file)
+		e.pages[name] = page{set.Lookup(name + ".title"), set.Lookup(name + ".main")}
+	}
+	return nil
+}
+
+// addPage adds what a page's file defines to the set.
+func addPage(set *template.Template, funcs template.FuncMap, file string) error {
+	own, err := template.New("").Funcs(funcs).ParseFS(files, file)
+	if err != nil {
+		return err
+	}
+	for _, t := range own.Templates() {
+		name := t.Name()
+		switch name {
+		case "", path.Base(file): // what is between the definitions
+			continue
+		case "title", "main":
+			name = pageName(file) + "." + name
+		}
+		if set.Lookup(name) != nil {
+			return fmt.Errorf("%s: %q is defined twice", file, name)
+		}
+		if _, err := set.AddParseTree(name, t.Tree); err != nil {
 			return err
 		}
-		e.pages[pageName(file)] = page.Lookup("layout")
 	}
 	return nil
 }
@@ -157,11 +180,10 @@ func one(f func(string) (string, error)) constant {
 func (s *Site) tryAll(e *edition) error {
 	for _, p := range everyPage() {
 		f := p.facts()
-		t := e.pages[f.template]
-		if t == nil {
+		if t := e.pages[f.template]; t.title == nil || t.main == nil {
 			return fmt.Errorf("page %s has no template", f.template)
 		}
-		if err := t.Execute(io.Discard, s.view(e, nil, p, f)); err != nil {
+		if err := s.write(io.Discard, e, s.view(e, nil, p, f), f.template); err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,7 @@ type view struct {
 
 	Page      Page
 	At        notices
+	Title     template.HTML // of the page
 	Failed    bool
 	Check     *checkView // of the form that has to pass one
 	CodeSpent bool       // this code will never work, so the way on is a new one
