@@ -412,3 +412,20 @@ func TestManyRegistrationsAtOnceMakeOneAccount(t *testing.T) {
 		}
 	})
 }
+
+// A visitor's choice of language outlives the redirect that gives them a flow.
+func TestADirectVisitKeepsItsLanguage(t *testing.T) {
+	h := newHouse(t, dbtest.Open(t))
+	for _, path := range []string{"/login", "/login/password", "/register", "/account"} {
+		for _, lang := range []string{"zh-CN", "en"} {
+			b := h.browser()
+			page := b.get(b.get(path + "?lang=" + lang).to(t).String())
+			if page.header.Get("Content-Language") != lang {
+				t.Errorf("%s?lang=%s is in %s", path, lang, page.header.Get("Content-Language"))
+			}
+		}
+		if to := h.browser().get(path + "?lang=%0d%0aX:1").to(t); strings.ContainsAny(to.String(), "\r\n") {
+			t.Errorf("%s is sent to %q", path, to)
+		}
+	}
+}
