@@ -48,8 +48,11 @@ func (b *browser) byPassword(flow, name, typed string, fields ...string) reply {
 
 var cookieValue = regexp.MustCompile(`(?m)^(Set-Cookie: [^=]*=)[^;]*`)
 
-// bare is all of an answer but what has to differ: the time, what is in cookies,
-// and the given ids.
+// secondsLeft are those of the countdown to the next message.
+var secondsLeft = regexp.MustCompile(`(data-seconds="|id="resend-note">)\d\d?`)
+
+// bare is all of an answer but what has to differ: times, what is in cookies, and
+// the given ids.
 func (r reply) bare(own ...string) string {
 	text := fmt.Sprintf("%d\n", r.status)
 	for _, name := range slices.Sorted(maps.Keys(r.header)) {
@@ -59,7 +62,7 @@ func (r reply) bare(own ...string) string {
 			}
 		}
 	}
-	text = cookieValue.ReplaceAllString(text, "$1") + r.body
+	text = cookieValue.ReplaceAllString(text, "$1") + secondsLeft.ReplaceAllString(r.body, "$1")
 	for _, id := range own {
 		text = strings.ReplaceAll(text, id, "·")
 	}

@@ -176,16 +176,17 @@ func timed(do func() reply) (reply, time.Duration) {
 	return r, time.Since(start)
 }
 
-// codeOf waits for the code of a number; its message may still be on its way.
-func (h *house) codeOf(number string) string {
-	h.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
-		if code := h.sink.last(number); code != "" {
-			return code
+// delivered is the page about a code once its message is out; before that the page
+// says that it is on its way.
+func (b *browser) delivered(path string) reply {
+	b.t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
+		if page := b.get(path); strings.Contains(page.body, `data-state="sent"`) {
+			return page
 		}
 	}
-	h.t.Fatal("no message")
-	return ""
+	b.t.Fatal("no message")
+	return reply{}
 }
 
 // mask is how a page shows a number.
@@ -207,7 +208,7 @@ func TestSendingTellsNobody(t *testing.T) {
 					form := url.Values{"flow": {flow}, "phone": {one(kind, i)}, "agree": {"1"}}
 					r, took := timed(func() reply { return b.post(path, form) })
 					challenge := r.to(t).Query().Get("challenge")
-					page := b.get(r.header.Get("Location"))
+					page := b.delivered(r.header.Get("Location"))
 					return r.bare(flow, challenge) + page.bare(flow, challenge, mask(one(kind, i))), took
 				})
 			})
@@ -226,9 +227,10 @@ func TestWrongCodesTellNobody(t *testing.T) {
 					h.away(kind, i)
 					b := visit()
 					flow := b.get("/start").to(t).Query().Get("flow")
-					challenge := b.ask(flow, one(kind, i)).to(t).Query().Get("challenge")
-					wrong := "000000"
-					if h.codeOf(one(kind, i)) == wrong {
+					to := b.ask(flow, one(kind, i)).to(t)
+					b.delivered(to.String())
+					challenge, wrong := to.Query().Get("challenge"), "000000"
+					if h.sink.last(one(kind, i)) == wrong {
 						wrong = "000001"
 					}
 					form := url.Values{"flow": {flow}, "challenge": {challenge}, "code": {wrong}, "password": {otherPassword}}
@@ -267,7 +269,8 @@ func TestRegisteringTellsNobody(t *testing.T) {
 			h.away(kind, i)
 			b := visit()
 			flow, challenge := b.beginRegister("/start", one(kind, i))
-			code := h.codeOf(one(kind, i))
+			b.delivered("/register?flow=" + flow + "&challenge=" + challenge)
+			code := h.sink.last(one(kind, i))
 			r, took := timed(func() reply { return b.register(flow, challenge, code, otherPassword) })
 			r.to(t)
 			return r.bare(flow, challenge), took
