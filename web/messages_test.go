@@ -19,13 +19,13 @@ import (
 var codes = []string{
 	"phone_invalid", "phone_region_unsupported", "agreement_required", "sms_too_soon", "sms_hourly_limit",
 	"sms_daily_limit", "sms_provider_unavailable", "sms_rejected", "sms_not_sent", "captcha_required", "captcha_failed", "sms_sign_in_stopped", "code_incorrect",
-	"code_incorrect_last", "code_expired", "code_attempts_exceeded", "qr_code_invalid", "qr_expired", "qr_signed_out", "code_tries_limited", "account_disabled",
+	"code_incorrect_last", "code_expired", "code_attempts_exceeded", "account_closing", "number_recycled", "qr_code_invalid", "qr_expired", "qr_signed_out", "code_tries_limited", "account_disabled",
 	"flow_expired", "cookies_required", "rate_limited", "request_too_large", "unsupported_media_type",
 	"method_not_allowed", "not_found", "invalid_request", "server_error", "temporarily_unavailable",
 	"passkey_failed", "passkey_expired", "passkey_unknown", "passkey_cloned", "passkey_exists", "passkey_limit",
 	"passkeys_unavailable", "reauthentication_required",
 	"credentials_incorrect", "password_too_short", "password_too_long", "password_common", "username_invalid", "username_taken",
-	"email_invalid", "email_taken", "factor_incorrect", "enrolment_missing", "picture_too_large", "picture_unreadable",
+	"email_invalid", "email_taken", "factor_incorrect", "enrolment_missing",
 
 	"unauthorized_client", "access_denied", "unsupported_response_type", "unsupported_response_mode", "invalid_scope",
 	"invalid_client", "invalid_grant", "unsupported_grant_type", "invalid_token", "insufficient_scope",

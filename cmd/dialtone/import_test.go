@@ -91,3 +91,30 @@ func TestBarLine(t *testing.T) {
 		}
 	}
 }
+
+// The bar is one line that is written over, and makes way for what is reported.
+func TestTheBarStaysOnItsLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "terminal")
+	screen, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer screen.Close()
+	if b := newBar(screen, 100); b.out != nil {
+		t.Error("a file is taken for a terminal")
+	}
+	b := bar{out: screen, size: 100, begun: time.Now().Add(-time.Second)}
+	b.clear() // there is nothing yet
+	b.show(50, 500)
+	b.show(60, 600) // too soon to be seen
+	b.end()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(text)
+	if !strings.HasPrefix(got, "\r[###############...............]  50 %  500 rows, ") || !strings.HasSuffix(got, "/s\x1b[K\r\x1b[K") ||
+		strings.Contains(got, "600") || strings.Contains(got, "\n") {
+		t.Errorf("%q", got)
+	}
+}

@@ -20,21 +20,23 @@ import (
 func (a *app) userImport() *cobra.Command {
 	var format, report string
 	cmd := &cobra.Command{
-		Use: "import FILE", Short: "Make accounts of another system's users, from CSV or JSON lines",
-		Long: `Make accounts of another system's users, from CSV with a line of column names or
-from JSON lines; - reads standard input. The columns are
+		Use: "import FILE", Short: "Make accounts of another system's users, from CSV or JSON",
+		Long: `Make accounts of another system's users, from CSV with a line of column names, from
+JSON lines, or from a JSON array of objects; - reads standard input. In CSV a field
+with a comma, such as an argon2 hash, stands in double quotes. The columns are
 
   phone           with a plus sign, or as it is dialled in the first region; needed
   username        3 to 32 letters and digits, a letter first
   email, email_verified
-  password_hash   Django's pbkdf2_sha256$… or argon2$argon2id$…, bcrypt's $2a$ $2b$ $2y$,
-                  or $argon2id$…; it is made anew when its owner signs in first
+  password_hash   Django's pbkdf2_sha256$… argon2$argon2id$… bcrypt$… bcrypt_sha256$…,
+                  bcrypt's $2a$ $2b$ $2y$, or $argon2id$…; it is made anew when its
+                  owner signs in first. What begins with ! is no password
   created_at      2024-05-31T08:30:00Z, 2024-05-31 08:30:00, or seconds since 1970
   name, nickname, given_name, locale, picture and the other claims of OpenID Connect
 
 A number that has an account is left alone, so an import that was broken off goes on
-when it is started again. Refused rows are told with their line and masked number,
-and make the exit code 1; all others are imported.`,
+when it is started again. Refused rows are told with their line (of a JSON array, their element) and masked
+number, and make the exit code 1; all others are imported.`,
 		Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, size, err := openImport(cmd, args[0])
@@ -63,7 +65,7 @@ and make the exit code 1; all others are imported.`,
 			})
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "", "csv or jsonl (default: by the name of the file)")
+	cmd.Flags().StringVar(&format, "format", "", "csv or json (default: by the name of the file)")
 	cmd.Flags().StringVar(&report, "report", "", "write refused rows to this file instead of standard error")
 	return cmd
 }
@@ -89,10 +91,10 @@ func importRows(in io.Reader, name, format string) (*user.Rows, error) {
 	switch format {
 	case "csv":
 		return user.CSVRows(in)
-	case "jsonl", "ndjson", "json":
+	case "json", "jsonl", "ndjson":
 		return user.JSONRows(in), nil
 	}
-	return nil, fmt.Errorf("%w: say --format csv or --format jsonl", errUsage)
+	return nil, fmt.Errorf("%w: say --format csv or --format json", errUsage)
 }
 
 // importing is one run of user import.
@@ -130,7 +132,7 @@ func (i *importing) run(ctx context.Context, users *user.Service) error {
 		if len(batch) == cap(batch) || end && len(batch) > 0 {
 			outcomes, err := users.Import(ctx, batch)
 			if err != nil {
-				return fmt.Errorf("from line %d on nothing was imported, start again to go on: %w", batch[0].Line, err)
+				return fmt.Errorf("from %s %d on nothing was imported, start again to go on: %w", i.rows.Unit(), batch[0].Line, err)
 			}
 			if err := i.note(outcomes); err != nil {
 				return err
@@ -144,8 +146,8 @@ func (i *importing) run(ctx context.Context, users *user.Service) error {
 	return nil
 }
 
-// note counts and reports. The report has a line for each refusal: line, masked
-// number, reason, with tabs between.
+// note counts and reports. The report has a line for each refusal: line (or
+// element), masked number, reason, with tabs between.
 func (i *importing) note(outcomes []user.Outcome) error {
 	for _, o := range outcomes {
 		switch o.Result {
@@ -156,7 +158,7 @@ func (i *importing) note(outcomes []user.Outcome) error {
 		default:
 			i.count.Refused++
 			i.bar.clear()
-			if _, err := fmt.Fprintf(i.report, "line %d\t%s\t%s\n", o.Line, o.Number, o.Reason); err != nil {
+			if _, err := fmt.Fprintf(i.report, "%s %d\t%s\t%s\n", i.rows.Unit(), o.Line, o.Number, o.Reason); err != nil {
 				return fmt.Errorf("write the report: %w", err)
 			}
 		}

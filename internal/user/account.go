@@ -34,7 +34,7 @@ func (p *Pages) signInFor(w http.ResponseWriter, r *http.Request, f Flow) error 
 	return p.begin(w, r, f, "/login")
 }
 
-// begin starts a flow at a page that signs in.
+// begin starts a flow at a page that signs in, in the language that was asked for.
 func (p *Pages) begin(w http.ResponseWriter, r *http.Request, f Flow, path string) error {
 	f, err := p.Flows.Start(w, r, f)
 	if err != nil {

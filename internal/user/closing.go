@@ -35,6 +35,16 @@ const (
 // Until then a sign-in can take it back. A second request changes nothing and
 // answers the time of the first. db.ErrNotFound without an account that can close.
 func (s *Service) RequestDeletion(ctx context.Context, id string) (due time.Time, err error) {
+	for range 3 {
+		// Not found may also mean that the owner kept the account between the two looks at it.
+		if due, err = s.requestDeletion(ctx, id); !isNotFound(err) {
+			break
+		}
+	}
+	return due, err
+}
+
+func (s *Service) requestDeletion(ctx context.Context, id string) (due time.Time, err error) {
 	err = s.db.Tx(ctx, func(ctx context.Context) error {
 		now := time.Now()
 		due = db.Time(db.Micros(now.Add(s.deletionDelay)))

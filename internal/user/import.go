@@ -200,8 +200,11 @@ func (s *Service) understand(row Row) (r record) {
 	if r.bad = r.takeNames(row.values, text, patch); r.bad != "" {
 		return r
 	}
-	if _, has := row.values["password_hash"]; has {
-		if r.hash = text("password_hash"); password.Importable(r.hash) != nil {
+	// Django writes "!" and noise for an account that has no password.
+	if r.hash = text("password_hash"); strings.HasPrefix(r.hash, "!") {
+		r.hash = ""
+	} else if _, has := row.values["password_hash"]; has {
+		if password.Importable(r.hash) != nil {
 			r.bad = "password_hash is of no kind or cost that can be verified"
 			return r
 		}

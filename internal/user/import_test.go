@@ -229,6 +229,7 @@ func FuzzRows(f *testing.F) {
 	f.Add("phone,name\n+8613800138000,\"a \"\"b\"\", c\"\n", true)
 	f.Add(`{"phone":"+8613800138000","created_at":1e400}`, false)
 	f.Add("\ufeffphone\r\n\r\n\"", true)
+	f.Add(` [ {"phone":"+8613800138000"}, {"phone":"a,]\\"}"},[1,{}] ] x`, false)
 	s := (&Service{}).With(Regions([]string{"CN"}))
 	f.Fuzz(func(t *testing.T, text string, csv bool) {
 		rows := JSONRows(strings.NewReader(text))

@@ -11,9 +11,10 @@ import (
 	"strings"
 )
 
-// Rows reads accounts of another system from a file, a line at a time: memory does
-// not grow with the file. Every line is one account, in CSV under a line of column
-// names, or as a JSON object. The names are phone, username, email, email_verified,
+// Rows reads accounts of another system from a file, one at a time: memory does not
+// grow with the file. Every line is one account, in CSV under a line of column
+// names, or as a JSON object; or all are the elements of one JSON array, however
+// its lines are broken. The names are phone, username, email, email_verified,
 // password_hash, created_at and those of OpenID's standard claims; phone_number and
 // preferred_username are phone and username.
 type Rows struct {
@@ -21,26 +22,28 @@ type Rows struct {
 	line    int
 	read    int64
 	columns []string // nil for JSON
+	array   bool     // the rest are elements of a JSON array
+	closed  bool     // its end was read
 }
 
-// Row is one line as it was read.
+// Row is one account as it was read.
 type Row struct {
-	Line   int
+	Line   int // from 1; of an array its element
 	values map[string]any
 	bad    string // why it cannot be read, "" if it can
 }
 
-// maxRow is the longest line in bytes.
+// maxRow is the longest line, or element, in bytes.
 const maxRow = 64 << 10
 
 // CSVRows reads the line of column names, which must all be known ones.
 func CSVRows(r io.Reader) (*Rows, error) {
-	rows := JSONRows(r)
+	rows := newRows(r)
 	line, err := rows.next()
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	columns, err := splitCSV(string(bytes.TrimPrefix(line, []byte("\ufeff"))))
+	columns, err := splitCSV(string(bytes.TrimPrefix(line, bom)))
 	if err != nil {
 		return nil, errors.New("the first line must have the names of the columns")
 	}
@@ -59,8 +62,42 @@ func CSVRows(r io.Reader) (*Rows, error) {
 	return rows, nil
 }
 
-// JSONRows reads JSON lines.
-func JSONRows(r io.Reader) *Rows { return &Rows{in: bufio.NewReaderSize(r, maxRow)} }
+// JSONRows reads JSON lines, or an array of objects.
+func JSONRows(r io.Reader) *Rows {
+	rows := newRows(r)
+	// What cannot be read shows when the rows are asked for.
+	begin, _ := rows.in.Peek(1 << 10)
+	if bytes.HasPrefix(begin, bom) {
+		rows.drop(len(bom))
+		begin = begin[len(bom):]
+	}
+	rest, found := bytes.CutPrefix(bytes.TrimLeft(begin, jsonSpace), []byte("["))
+	if found && bytes.HasPrefix(bytes.TrimLeft(rest, jsonSpace), []byte("{")) {
+		rows.array = true
+		rows.drop(len(begin) - len(rest))
+	}
+	return rows
+}
+
+const jsonSpace = " \t\r\n"
+
+var bom = []byte("\ufeff") // some programs begin UTF-8 with it
+
+func newRows(r io.Reader) *Rows { return &Rows{in: bufio.NewReaderSize(r, maxRow)} }
+
+// drop skips bytes that were peeked at.
+func (r *Rows) drop(n int) {
+	n, _ = r.in.Discard(n)
+	r.read += int64(n)
+}
+
+// Unit is what Row.Line counts: "line", or "element" of an array.
+func (r *Rows) Unit() string {
+	if r.array {
+		return "element"
+	}
+	return "line"
+}
 
 // Bytes is how much of the file was read.
 func (r *Rows) Bytes() int64 { return r.read }
@@ -69,6 +106,9 @@ func (r *Rows) Bytes() int64 { return r.read }
 // after the last.
 func (r *Rows) Next() (Row, error) {
 	for {
+		if r.array {
+			return r.element()
+		}
 		line, err := r.next()
 		row := Row{Line: r.line}
 		switch {
@@ -107,6 +147,68 @@ func (r *Rows) next() ([]byte, error) {
 		return nil, fmt.Errorf("read line %d: %w", r.line, err)
 	}
 	return bytes.TrimRight(line, "\r\n"), err
+}
+
+// element is what stands before the next comma of the array, or before its end.
+func (r *Rows) element() (Row, error) {
+	if r.closed {
+		return r.behind()
+	}
+	r.line++
+	row := Row{Line: r.line}
+	var text []byte
+	for depth, quoted, escaped := 0, false, false; ; {
+		c, err := r.in.ReadByte()
+		if errors.Is(err, io.EOF) {
+			r.closed, row.bad = true, "the array ends within this"
+			return row, nil
+		}
+		if err != nil {
+			return Row{}, fmt.Errorf("read element %d: %w", r.line, err)
+		}
+		r.read++
+		switch {
+		case escaped:
+			escaped = false
+		case quoted && c == '\\':
+			escaped = true
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{', c == '[':
+			depth++
+		case depth > 0 && (c == '}' || c == ']'):
+			depth--
+		case depth == 0 && (c == ',' || c == ']'):
+			r.closed = c == ']'
+			if len(text) > maxRow {
+				row.bad = "the element is longer than 64 KiB"
+			} else {
+				row.values, row.bad = object(text)
+			}
+			return row, nil
+		}
+		if len(text) <= maxRow {
+			text = append(text, c)
+		}
+	}
+}
+
+// behind refuses, once, what is behind the array.
+func (r *Rows) behind() (Row, error) {
+	more := false
+	for {
+		c, err := r.in.ReadByte()
+		switch {
+		case errors.Is(err, io.EOF) && more:
+			r.line++
+			return Row{Line: r.line, bad: "this stands behind the end of the array"}, nil
+		case err != nil:
+			return Row{}, err
+		}
+		r.read++
+		more = more || !strings.ContainsRune(jsonSpace, rune(c))
+	}
 }
 
 func (r *Rows) fields(line string) (values map[string]any, bad string) {

@@ -84,3 +84,11 @@ func (h bcryptHash) matches(password []byte) bool {
 	same := bcrypt.CompareHashAndPassword(h, password[:min(len(password), bcryptBytes)]) == nil
 	return same && len(password) <= bcryptBytes
 }
+
+// digestedBcrypt is Django's bcrypt_sha256: bcrypt of the password's SHA-256 in
+// hexadecimal digits, so that all of a long password counts.
+type digestedBcrypt struct{ scheme }
+
+func (h digestedBcrypt) matches(password []byte) bool {
+	return h.scheme.matches(fmt.Appendf(nil, "%x", sha256.Sum256(password)))
+}

@@ -22,6 +22,9 @@ var vectors = []struct{ name, hash, password string }{
 	{"bcrypt 2b", "$2b$05$abcdefghijklmnopqrstuuD3mHdCr44zlIZ.VZCaYRpfQhXMYnEo.", "correct horse battery"},
 	{"bcrypt 2y", "$2y$05$abcdefghijklmnopqrstuuD3mHdCr44zlIZ.VZCaYRpfQhXMYnEo.", "correct horse battery"},
 	{"bcrypt beyond ASCII", "$2b$04$abcdefghijklmnopqrstuuuXeXRzUYpcIlgT3mT4YLDA0ZY2PrPOe", "密码密码密码密码"},
+	{"bcrypt of Django", "bcrypt$$2b$05$abcdefghijklmnopqrstuuD3mHdCr44zlIZ.VZCaYRpfQhXMYnEo.", "correct horse battery"},
+	{"bcrypt_sha256 of Django", "bcrypt_sha256$$2b$05$abcdefghijklmnopqrstuuGcuILa2E37uJs3NexF6McyNsliG6nJW", "correct horse battery"},
+	{"bcrypt_sha256 of a long one", "bcrypt_sha256$$2b$05$abcdefghijklmnopqrstuu6KchawGWtOenbxP9toGotT8GgP7Q7be", strings.Repeat("x", 100)},
 	{"argon2id", "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc", "password"},
 	{"argon2id of Django", "argon2$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc", "password"},
 }
@@ -124,6 +127,7 @@ func TestHashesBeyondTheBoundsAreRefused(t *testing.T) {
 		"pbkdf2_sha256$1000$salt$" + strings.TrimSuffix(key, "="), "pbkdf2_sha256$1000$sa lt$" + key, "pbkdf2_sha256$1000$" + strings.Repeat("s", 129) + "$" + key,
 		"$2b$15" + bcryptTail, "$2b$31" + bcryptTail, "$2b$03" + bcryptTail, "$2b$+5" + bcryptTail, "$2x$05" + bcryptTail, "$2$05" + bcryptTail,
 		"$2b$05" + bcryptTail + "x", "$2b$05" + bcryptTail[:53], "$2b$05" + strings.Replace(bcryptTail, "a", "ä", 1)[:54], "$2b$05" + strings.Replace(bcryptTail, "D", "$", 1),
+		"bcrypt$" + bcryptTail, "bcrypt$$2b$15" + bcryptTail, "bcrypt_sha256$2b$05" + bcryptTail, "bcrypt_sha256$$2b$15" + bcryptTail, "bcrypt$bcrypt$$2b$05" + bcryptTail,
 		"$argon2i$v=19$m=65536,t=2,p=1$" + salt + "$" + b64, "$argon2d$v=19$m=65536,t=2,p=1$" + salt + "$" + b64,
 		"$argon2id$v=16$m=65536,t=2,p=1$" + salt + "$" + b64, "$argon2id$m=65536,t=2,p=1$" + salt + "$" + b64,
 		"$argon2id$v=19$m=131073,t=1,p=1$" + salt + "$" + b64, "$argon2id$v=19$m=4294967295,t=1,p=1$" + salt + "$" + b64,

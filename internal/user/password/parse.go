@@ -28,6 +28,7 @@ const (
 //
 //	pbkdf2_sha256$iterations$salt$key          Django
 //	$2a$ $2b$ $2y$                             bcrypt
+//	bcrypt$$2b$  bcrypt_sha256$$2b$            Django
 //	$argon2id$v=19$m=,t=,p=$salt$key           PHC string format
 //	argon2$argon2id$v=19$m=,t=,p=$salt$key     Django
 //
@@ -41,6 +42,14 @@ func parse(hash string) (scheme, error) {
 		return parsePBKDF2(hash)
 	case strings.HasPrefix(hash, "$2"):
 		return parseBcrypt(hash)
+	case strings.HasPrefix(hash, "bcrypt$$2"):
+		return parseBcrypt(strings.TrimPrefix(hash, "bcrypt$"))
+	case strings.HasPrefix(hash, "bcrypt_sha256$$2"):
+		whole, err := parseBcrypt(strings.TrimPrefix(hash, "bcrypt_sha256$"))
+		if err != nil {
+			return nil, err
+		}
+		return digestedBcrypt{whole}, nil
 	case strings.HasPrefix(hash, "argon2$argon2id$"):
 		return parseArgon2(strings.TrimPrefix(hash, "argon2"))
 	case strings.HasPrefix(hash, "$argon2id$"):
