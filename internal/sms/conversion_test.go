@@ -77,7 +77,7 @@ func one(prefix string) func(int) string { return func(int) string { return pref
 // each is a prefix of its own for every number.
 func each(i int) string { return fmt.Sprintf("138%04d", 1000+i) }
 
-func human(r *Request) { r.Human = true }
+func human(r *Request) { r.Human = levelBreaker }
 func known(r *Request) { r.KnownDevice = true }
 
 // until is what Watch has seen when all that was sent is ripe.

@@ -72,7 +72,7 @@ func TestRefusalsTakeNothing(t *testing.T) {
 			r.Number = number(t, fmt.Sprintf("+86139%04d%04d", round, 16*rapid.IntRange(0, 1).Draw(rt, "block")+rapid.IntRange(0, 7).Draw(rt, "number")))
 			r.Address = netip.AddrFrom4([4]byte{10, byte(round >> 8), byte(round), byte(rapid.IntRange(0, 3).Draw(rt, "address"))})
 			r.Device, r.ClientID = fmt.Sprint(round, rapid.IntRange(0, 3).Draw(rt, "device")), client
-			r.Human, r.KnownDevice = rapid.Bool().Draw(rt, "human"), rapid.IntRange(0, 3).Draw(rt, "known") == 0
+			r.Human, r.KnownDevice = rapid.IntRange(0, levelBreaker).Draw(rt, "human"), rapid.IntRange(0, 3).Draw(rt, "known") == 0
 			before, spends := clone(store.net), store.spends
 			_, err := f.Send(t.Context(), r)
 			if store.spends > spends+1 {

@@ -41,7 +41,7 @@ type Again struct {
 	Locale  string
 	Address netip.Addr
 	Device  string
-	Human   bool
+	Human   int
 }
 
 // Resend asks for another message for a challenge whose flow, client and

@@ -55,7 +55,7 @@ func checkFormOf(form url.Values) checkForm {
 // returned check, if there is one, is what the form has to be shown again with.
 // See captcha.Guard for the errors.
 func (p *Pages) checked(ctx context.Context, f Flow, n sms.Number, brought checkForm,
-	send func(human bool) (sms.Challenge, error),
+	send func(human int) (sms.Challenge, error),
 ) (sms.Challenge, *web.Check, error) {
 	binding := captcha.Binding{Flow: f.Binding(), Number: p.Users.index(n)}
 	challenge, puzzle, refused := captcha.Guard(ctx, p.Captcha, binding, brought.answer, send)

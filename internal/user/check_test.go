@@ -36,7 +36,7 @@ func (d *demanding) Send(ctx context.Context, r sms.Request) (sms.Challenge, err
 	d.asked = append(d.asked, r)
 	level := d.level
 	d.mu.Unlock()
-	if !r.Human && level != "" {
+	if r.Human == 0 && level != "" {
 		return sms.Challenge{}, sms.ErrHumanCheckRequired.With("level", level)
 	}
 	return d.Service.Send(ctx, r)
@@ -47,7 +47,7 @@ func (d *demanding) Resend(ctx context.Context, ref sms.Ref, a sms.Again) (sms.C
 	d.again = append(d.again, a)
 	level := d.level
 	d.mu.Unlock()
-	if !a.Human && level != "" {
+	if a.Human == 0 && level != "" {
 		return sms.Challenge{}, sms.ErrHumanCheckRequired.With("level", level)
 	}
 	return d.Service.Resend(ctx, ref, a)
@@ -97,25 +97,25 @@ func solved(proof string) string {
 	return strings.TrimSuffix(p.Salt, "&")
 }
 
-func (g *gate) Verify(_ context.Context, b captcha.Binding, a captcha.Answer) error {
+func (g *gate) Verify(_ context.Context, b captcha.Binding, a captcha.Answer) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.broken != nil {
-		return g.broken
+		return 0, g.broken
 	}
 	id := -1
 	switch _, err := fmt.Sscanf(solved(a.Proof)+strings.TrimPrefix(a.Ticket, "ticket-"), "%d", &id); {
 	case err != nil, id < 0, id >= len(g.puzzles), g.used[id], a.Proof == "" && a.Typed != fmt.Sprint(id):
-		return captcha.ErrFailed
+		return 0, captcha.ErrFailed
 	}
 	if want := g.puzzles[id]; !bytes.Equal(want.Flow, b.Flow) || !bytes.Equal(want.Number, b.Number) {
-		return captcha.ErrFailed
+		return 0, captcha.ErrFailed
 	}
 	if g.used == nil {
 		g.used = map[int]bool{}
 	}
 	g.used[id] = true
-	return nil
+	return g.levels[id], nil
 }
 
 func (g *gate) Picture(ticket string) ([]byte, error) { return g.draw("PNG", ticket) }
@@ -212,7 +212,7 @@ func TestAHumanCheckStandsBeforeTheMessage(t *testing.T) {
 		if to.Path != "/login/code" || h.sink.count() != 1 {
 			t.Fatalf("sent to %s, %d messages", to, h.sink.count())
 		}
-		if len(texts.asked) != 2 || texts.asked[0].Human || !texts.asked[1].Human {
+		if len(texts.asked) != 2 || texts.asked[0].Human != 0 || texts.asked[1].Human != 2 {
 			t.Errorf("asked with %v", texts.asked)
 		}
 		if !slices.Equal(check.levels, []int{2}) {
@@ -228,7 +228,7 @@ func TestNobodyIsCheckedUnasked(t *testing.T) {
 	flow := b.open("/start")
 	// A proof that nobody asked for and that does not hold: as if it was not there.
 	b.ask(flow, fixture(60), "captcha", "forged").to(t)
-	if len(check.puzzles) != 0 || texts.asked[0].Human {
+	if len(check.puzzles) != 0 || texts.asked[0].Human != 0 {
 		t.Errorf("%d puzzles, asked with %v", len(check.puzzles), texts.asked)
 	}
 }
@@ -267,7 +267,7 @@ func TestWithoutScriptAPictureIsTheCheck(t *testing.T) {
 		t.Error("asking for another picture is no mistake, and gives another")
 	}
 	to := b.ask(flow, fixture(60), "captcha_ticket", page.field("captcha_ticket"), "captcha_typed", " 2 ").to(t)
-	if to.Path != "/login/code" || !texts.asked[len(texts.asked)-1].Human {
+	if to.Path != "/login/code" || texts.asked[len(texts.asked)-1].Human == 0 {
 		t.Errorf("sent to %s", to)
 	}
 }
@@ -420,7 +420,7 @@ func TestAnotherMessageMayAskForACheckToo(t *testing.T) {
 		t.Errorf("re-sent as %s", to)
 	}
 	last := texts.again[len(texts.again)-1]
-	if !last.Human || last.Device == "" || last.Locale != "zh-CN" || !last.Address.IsValid() {
+	if last.Human == 0 || last.Device == "" || last.Locale != "zh-CN" || !last.Address.IsValid() {
 		t.Errorf("asked with %+v", last)
 	}
 	b.post("/login/code/resend", form("captcha", solved)).wants(t, http.StatusForbidden, "human-check")

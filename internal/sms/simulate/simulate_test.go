@@ -46,7 +46,7 @@ func (w *world) ask(a *attack, r sms.Request, solves bool) (sms.Challenge, error
 			return c, err
 		}
 		a.solved++
-		r.Human = true
+		r.Human = hardestCheck
 		c, err = w.service.Send(w.ctx, r)
 	}
 	if err != nil {
