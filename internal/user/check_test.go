@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/db/dbtest"
@@ -68,6 +70,7 @@ type gate struct {
 	puzzles []captcha.Binding
 	levels  []int
 	used    map[int]bool
+	weary   netip.Addr // who has seen enough
 }
 
 func (g *gate) Enabled() bool { return !g.off }
@@ -118,13 +121,20 @@ func (g *gate) Verify(_ context.Context, b captcha.Binding, a captcha.Answer) (i
 	return g.levels[id], nil
 }
 
-func (g *gate) Picture(ticket string) ([]byte, error) { return g.draw("PNG", ticket) }
+func (g *gate) Picture(_ context.Context, from netip.Addr, ticket string) ([]byte, error) {
+	return g.draw(from, "PNG", ticket)
+}
 
-func (g *gate) Sound(ticket, locale string) ([]byte, error) { return g.draw("WAV "+locale, ticket) }
+func (g *gate) Sound(_ context.Context, from netip.Addr, ticket, locale string) ([]byte, error) {
+	return g.draw(from, "WAV "+locale, ticket)
+}
 
-func (g *gate) draw(what, ticket string) ([]byte, error) {
+func (g *gate) draw(from netip.Addr, what, ticket string) ([]byte, error) {
 	if g.broken != nil {
 		return nil, g.broken
+	}
+	if from == g.weary {
+		return nil, captcha.ErrTooManyDrawings.After(90 * time.Second)
 	}
 	if !strings.HasPrefix(ticket, "ticket-") {
 		return nil, captcha.ErrFailed
@@ -380,6 +390,26 @@ func TestARefusalThatNoCheckCanAnswerIsPlain(t *testing.T) {
 			t.Errorf("%s: the page has a check", name)
 		}
 		b.get("/login/captcha.png?flow="+flow+"&ticket=ticket-0").fault(t, http.StatusNotFound, "not_found")
+	}
+}
+
+// Pictures and sounds cost more to make than to ask for.
+func TestPicturesAndSoundsAreRefusedByAddress(t *testing.T) {
+	h, _, check := guarded(t, dbtest.Open(t), "1")
+	b := h.browser()
+	flow := b.open("/start")
+	b.ask(flow, fixture(60))
+	check.weary = netip.MustParseAddr("198.51.100.7")
+	for _, what := range []string{"png", "wav"} {
+		r := b.get("/login/captcha." + what + "?flow=" + flow + "&ticket=ticket-0")
+		r.fault(t, http.StatusTooManyRequests, "rate_limited")
+		if got := r.header.Get("Retry-After"); got != "90" {
+			t.Errorf("%s: Retry-After %q", what, got)
+		}
+	}
+	h.now.set(netip.MustParseAddr("198.51.100.8"))
+	if r := b.get("/login/captcha.png?flow=" + flow + "&ticket=ticket-0"); r.status != http.StatusOK {
+		t.Errorf("elsewhere: %d", r.status)
 	}
 }
 

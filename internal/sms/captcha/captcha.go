@@ -27,9 +27,10 @@ type Config struct {
 	Key      string // of the vendor's account
 	Endpoint string // replaces scheme, host and port of the vendor's service, its script's too; "" for the vendor's
 
-	// Observe hears what became of every Verify, and of every vendor that could
-	// not make a puzzle. kind is one of Config.Type or "picture"; result is
-	// "passed", "failed", "expired", "replayed" or "vendor_down". nil for nobody.
+	// Observe hears what became of every Verify, of every vendor that could not
+	// make a puzzle, and of every picture or sound that was refused. kind is one of
+	// Config.Type or "picture"; result is "passed", "failed", "expired",
+	// "replayed", "limited" or "vendor_down". nil for nobody.
 	Observe func(kind, result string)
 	Log     *slog.Logger // nil for slog.Default()
 }
@@ -155,6 +156,7 @@ const (
 	failed     result = "failed"
 	expired    result = "expired"
 	replayed   result = "replayed"
+	limited    result = "limited"
 	vendorDown result = "vendor_down"
 )
 
