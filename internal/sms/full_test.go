@@ -101,6 +101,34 @@ func clone(m map[string]int) map[string]int {
 	return c
 }
 
+// A message that nobody could send is given back to every limit. One that was
+// refused for its number is not: else numbers that get nothing could be tried
+// without end.
+func TestWhatNobodyCouldSendIsGivenBack(t *testing.T) {
+	for class, back := range map[Class]bool{Failover: true, Misconfigured: true, BadNumber: false, NumberLimited: false, Blocked: false, Ambiguous: false} {
+		t.Run(string(class), func(t *testing.T) {
+			d := dbtest.Open(t)
+			sql, err := ephemeral.OpenSQL(t.Context(), d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = sql.Close() })
+			store := &accounts{Store: sql, net: map[string]int{}}
+			f := newFixtureOn(t, d, store, Config{})
+			f.provider.set(fails(class, "x"))
+			_, _ = f.Send(t.Context(), stranger(t, 0))
+			f.closeIt()
+			left := 0
+			for _, n := range store.net {
+				left += n
+			}
+			if len(store.net) == 0 || (left == 0) != back {
+				t.Errorf("%d of %d limits are still charged", left, len(store.net))
+			}
+		})
+	}
+}
+
 // What is refused from memory costs no store anything, and is forgotten when
 // something is given back.
 func TestFullLimitsAreRemembered(t *testing.T) {
