@@ -70,7 +70,7 @@ clients:
 			t.Fatalf("migrate: %v\n%s", err, out)
 		}
 	}
-	server := serveUntilKilled(t, dir, path, issuer)
+	server := serveUntilKilled(t, dir, path, issuer, nil)
 
 	p := &people{issuer: issuer, box: box}
 	stop := make(chan struct{})
@@ -99,7 +99,7 @@ clients:
 			t.Fatal(err)
 		}
 		_ = server.Wait()
-		server = serveUntilKilled(t, dir, path, issuer)
+		server = serveUntilKilled(t, dir, path, issuer, nil)
 	}
 	close(stop)
 	wait.Wait()
@@ -114,11 +114,16 @@ func command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func serveUntilKilled(t *testing.T, dir, path, issuer string) *exec.Cmd {
+// serveUntilKilled starts a server; log is where it logs to, nil for the test's own
+// log if it does not start.
+func serveUntilKilled(t *testing.T, dir, path, issuer string, log *os.File) *exec.Cmd {
 	t.Helper()
 	cmd := command(context.Background(), "serve", "--dev", "--data-dir", dir, "--config", path)
 	var errs strings.Builder
 	cmd.Stderr = &errs
+	if log != nil {
+		cmd.Stderr = log
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -147,7 +147,7 @@ func (s *Server) createChallenge(ctx context.Context, in *challengeInput) (*chal
 		Number: number, Purpose: sms.Login, ClientID: c.ID, Flow: nativeBinding(c.ID, key), Locale: locale,
 		Address: user.CallerOf(ctx).Address, Note: agreement{version: b.AgreementVersion, locale: locale}.String(),
 	}
-	challenge, puzzle, err := captcha.Guard(ctx, s.captcha, s.humanCheckOf(c.ID, number), captcha.Answer{Proof: b.Captcha}, func(human bool) (sms.Challenge, error) {
+	challenge, puzzle, err := captcha.Guard(ctx, s.captcha, s.humanCheckOf(c.ID, number), captcha.Answer{Proof: b.Captcha}, func(human int) (sms.Challenge, error) {
 		request.Human = human
 		return s.sms.Send(ctx, request)
 	})
@@ -169,7 +169,7 @@ func (s *Server) resendChallenge(ctx context.Context, in *resendInput) (*challen
 		return nil, s.problemOf(in.request, err)
 	}
 	again := sms.Again{Locale: locale, Address: user.CallerOf(ctx).Address}
-	challenge, puzzle, err := captcha.Guard(ctx, s.captcha, s.humanCheckOf(c.ID, before.Number), captcha.Answer{Proof: in.Body.Captcha}, func(human bool) (sms.Challenge, error) {
+	challenge, puzzle, err := captcha.Guard(ctx, s.captcha, s.humanCheckOf(c.ID, before.Number), captcha.Answer{Proof: in.Body.Captcha}, func(human int) (sms.Challenge, error) {
 		again.Human = human
 		return s.sms.Resend(ctx, named.ref(c.ID), again)
 	})

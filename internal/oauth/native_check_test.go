@@ -18,14 +18,14 @@ import (
 type demanding struct{ texts }
 
 func (d demanding) Send(ctx context.Context, r sms.Request) (sms.Challenge, error) {
-	if !r.Human {
+	if r.Human == 0 {
 		return sms.Challenge{}, sms.ErrHumanCheckRequired.With("level", "3")
 	}
 	return d.texts.Send(ctx, r)
 }
 
 func (d demanding) Resend(ctx context.Context, ref sms.Ref, a sms.Again) (sms.Challenge, error) {
-	if !a.Human {
+	if a.Human == 0 {
 		return sms.Challenge{}, sms.ErrHumanCheckRequired.With("level", "1")
 	}
 	return d.texts.Resend(ctx, ref, a)
@@ -48,19 +48,19 @@ func (g *gate) Puzzle(_ context.Context, b captcha.Binding, level int) (captcha.
 	return captcha.Puzzle{Type: "pow", Data: json.RawMessage(fmt.Sprintf(`{"salt":"%d"}`, len(g.puzzles)-1)), Ticket: "picture"}, nil
 }
 
-func (g *gate) Verify(_ context.Context, b captcha.Binding, a captcha.Answer) error {
+func (g *gate) Verify(_ context.Context, b captcha.Binding, a captcha.Answer) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	id := -1
 	if _, err := fmt.Sscanf(a.Proof, "%d", &id); err != nil || id < 0 || id >= len(g.puzzles) || g.used[id] ||
 		!bytes.Equal(g.puzzles[id].Flow, b.Flow) || !bytes.Equal(g.puzzles[id].Number, b.Number) {
-		return captcha.ErrFailed
+		return 0, captcha.ErrFailed
 	}
 	if g.used == nil {
 		g.used = map[int]bool{}
 	}
 	g.used[id] = true
-	return nil
+	return g.levels[id], nil
 }
 
 // puzzleOf checks a problem with a human check in it and returns what solves it.

@@ -34,7 +34,7 @@ func TestHumanChecksAreCounted(t *testing.T) {
 		t.Fatal(human, err)
 	}
 	for _, proof := range []string{"AAAA", "AAAA", "{}"} {
-		if err := human.Verify(t.Context(), captcha.Binding{}, captcha.Answer{Proof: proof}); err == nil {
+		if _, err := human.Verify(t.Context(), captcha.Binding{}, captcha.Answer{Proof: proof}); err == nil {
 			t.Errorf("%s passed", proof)
 		}
 	}

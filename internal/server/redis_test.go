@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,12 +18,17 @@ import (
 type ownRedis struct {
 	t    *testing.T
 	addr string
+	args []string
 	cmd  *exec.Cmd
 }
 
-func startRedis(t *testing.T) *ownRedis {
+// startRedis starts one; args go before those that every one has.
+func startRedis(t *testing.T, args ...string) *ownRedis {
 	t.Helper()
-	r := &ownRedis{t: t, addr: freeAddress(t)}
+	r := &ownRedis{t: t, addr: freeAddress(t), args: append(args, "--bind", "127.0.0.1", "--dir", t.TempDir())}
+	if !slices.Contains(args, "--sentinel") {
+		r.args = append(r.args, "--save", "", "--appendonly", "no")
+	}
 	r.start()
 	t.Cleanup(func() {
 		if r.cmd != nil {
@@ -35,7 +41,7 @@ func startRedis(t *testing.T) *ownRedis {
 func (r *ownRedis) start() {
 	r.t.Helper()
 	_, port, _ := net.SplitHostPort(r.addr)
-	r.cmd = exec.CommandContext(context.Background(), needed(r.t, "DIALTONE_TEST_REDIS_SERVER"), "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.t.TempDir())
+	r.cmd = exec.CommandContext(context.Background(), needed(r.t, "DIALTONE_TEST_REDIS_SERVER"), append(r.args, "--port", port)...)
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)
 	}

@@ -56,8 +56,9 @@ type asking struct {
 // what recognised devices ask for has a reserve of its own.
 func (a *asking) stranger() bool { return !a.KnownDevice }
 
-// checkable reports whether a human check may be asked for.
-func (a *asking) checkable() bool { return !a.KnownDevice && !a.Human && !a.again }
+// checkable reports whether a human check of that level may be asked for: an
+// easier one that was passed does not stand for it.
+func (a *asking) checkable(level int) bool { return !a.KnownDevice && a.Human < level && !a.again }
 
 // quotas are the limits that a request spends from before its number's own
 // budget is looked at, the narrowest first. They may live in a cache that is
@@ -70,7 +71,7 @@ func (s *Service) quotas(a *asking) []quota {
 		l := ephemeral.Limit{Key: "sms:" + scope + ":" + window + ":" + name, Max: int64(most), Per: per}
 		if soft != 0 && c.NoHumanCheck && a.stranger() {
 			l.Max = int64(soft)
-		} else if soft != 0 && a.checkable() {
+		} else if soft != 0 && a.checkable(level) {
 			l.Soft = int64(soft)
 		}
 		q = append(q, quota{l, scope, window, level})

@@ -55,7 +55,7 @@ type Config struct {
 
 	// Codes used of those sent, in percent, below which strangers are checked and
 	// then paused.
-	ConversionPercent      int           // of a prefix, region or client, from 20 on; 15
+	ConversionPercent      int           // of a prefix from 10 on, of a region or client from 20 on; 15
 	ConversionPercentWhole int           // of all, from 50 on; 30
 	ConversionPause        time.Duration // 30 min
 

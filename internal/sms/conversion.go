@@ -19,9 +19,13 @@ const (
 	// memory is how far back messages matter at all.
 	memory = ripe + longWindow
 
-	// How many challenges make a rate of a scope, or of all.
-	enoughOfScope = 20
-	enoughOfWhole = 50
+	// How many challenges make a rate of a prefix, of a region or client, or of
+	// all. A prefix is judged by so many as strangers get there without a human
+	// check in ten minutes: what a region, a client and everybody are judged by
+	// later is then without it.
+	enoughOfPrefix = 10
+	enoughOfScope  = 20
+	enoughOfWhole  = 50
 
 	// patienceOfCheck is how long a human check may take to mend a rate.
 	patienceOfCheck = 10 * time.Minute

@@ -77,7 +77,7 @@ func one(prefix string) func(int) string { return func(int) string { return pref
 // each is a prefix of its own for every number.
 func each(i int) string { return fmt.Sprintf("138%04d", 1000+i) }
 
-func human(r *Request) { r.Human = true }
+func human(r *Request) { r.Human = levelBreaker }
 func known(r *Request) { r.KnownDevice = true }
 
 // until is what Watch has seen when all that was sent is ripe.
@@ -142,7 +142,8 @@ func TestPrefixIsCheckedPausedAndTried(t *testing.T) {
 	}
 }
 
-// The edges of the numbers: 20 and 15 %, of all 50 and 30 %.
+// The edges of the numbers: 15 % of 10 for a prefix and of 20 for a region or
+// client, 30 % of 50 for all.
 func TestConversionThresholds(t *testing.T) {
 	for name, test := range map[string]struct {
 		sent, used int
@@ -150,9 +151,10 @@ func TestConversionThresholds(t *testing.T) {
 		change     func(*Request)
 		want       string // kind of the scope that is checked
 	}{
-		"one too few":             {19, 0, one("1380013"), nil, ""},
-		"just bad":                {20, 2, one("1380013"), nil, ofPrefix},
-		"just good enough":        {20, 3, one("1380013"), nil, ""},
+		"one too few":             {9, 0, one("1380013"), nil, ""},
+		"just bad":                {10, 1, one("1380013"), nil, ofPrefix},
+		"just good enough":        {10, 2, one("1380013"), nil, ""},
+		"region, one too few":     {19, 0, each, nil, ""},
 		"region and client":       {20, 2, each, nil, ofClient},
 		"region, just good":       {20, 3, each, nil, ""},
 		"whole, one too few":      {49, 14, each, nil, ""},

@@ -211,7 +211,7 @@ func (s *Service) refuseByBudget(a *asking, b budget) *denial {
 		return nil
 	case s.config.NoHumanCheck:
 		return &no
-	case a.checkable():
+	case a.checkable(levelBreaker):
 		no.level = levelBreaker
 		return &no
 	}

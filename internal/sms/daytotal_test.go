@@ -80,7 +80,7 @@ func TestBudgetStepsAreTold(t *testing.T) {
 		var want []BudgetStep
 		for i := range 10 {
 			r := stranger(t, i)
-			r.Human = true
+			r.Human = levelBreaker
 			f.send(t, r)
 			for range 2 {
 				if err := f.look(t.Context()); err != nil {

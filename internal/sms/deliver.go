@@ -34,6 +34,12 @@ func (o outcome) doubtful() bool {
 	return o.state == unknown && !strings.HasPrefix(o.reason, string(Blocked)+" ")
 }
 
+// unserved says that no provider could send the message, whoever it was for.
+func (o outcome) unserved() bool {
+	class := Class(o.reason[:min(len(o.reason), 1)])
+	return o.state == rejected && (class == Failover || class == Misconfigured)
+}
+
 // deliver hands a reserved message to the providers of its plan, outside any
 // transaction, and settles its ledger row. What certainly did not go out goes
 // on to the next provider as the same message. What may have gone out is never

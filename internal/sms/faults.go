@@ -17,7 +17,7 @@ var (
 	ErrRateLimited = fault.New(http.StatusTooManyRequests, "rate_limited", "too many requests, try again later")
 
 	// ErrHumanCheckRequired asks for a human check (package captcha) and the same request again with
-	// Request.Human. Its parameter level says how hard the check should be: "1", "2" or "3".
+	// Request.Human. Its parameter level says how hard the check must be: "1", "2" or "3".
 	ErrHumanCheckRequired = fault.New(http.StatusForbidden, "captcha_required", "complete the security check first")
 
 	ErrRejected            = fault.New(http.StatusUnprocessableEntity, "sms_rejected", "this number cannot receive our texts")

@@ -72,7 +72,7 @@ func TestRefusalsTakeNothing(t *testing.T) {
 			r.Number = number(t, fmt.Sprintf("+86139%04d%04d", round, 16*rapid.IntRange(0, 1).Draw(rt, "block")+rapid.IntRange(0, 7).Draw(rt, "number")))
 			r.Address = netip.AddrFrom4([4]byte{10, byte(round >> 8), byte(round), byte(rapid.IntRange(0, 3).Draw(rt, "address"))})
 			r.Device, r.ClientID = fmt.Sprint(round, rapid.IntRange(0, 3).Draw(rt, "device")), client
-			r.Human, r.KnownDevice = rapid.Bool().Draw(rt, "human"), rapid.IntRange(0, 3).Draw(rt, "known") == 0
+			r.Human, r.KnownDevice = rapid.IntRange(0, levelBreaker).Draw(rt, "human"), rapid.IntRange(0, 3).Draw(rt, "known") == 0
 			before, spends := clone(store.net), store.spends
 			_, err := f.Send(t.Context(), r)
 			if store.spends > spends+1 {
@@ -99,6 +99,34 @@ func clone(m map[string]int) map[string]int {
 		c[k] = v
 	}
 	return c
+}
+
+// A message that nobody could send is given back to every limit. One that was
+// refused for its number is not: else numbers that get nothing could be tried
+// without end.
+func TestWhatNobodyCouldSendIsGivenBack(t *testing.T) {
+	for class, back := range map[Class]bool{Failover: true, Misconfigured: true, BadNumber: false, NumberLimited: false, Blocked: false, Ambiguous: false} {
+		t.Run(string(class), func(t *testing.T) {
+			d := dbtest.Open(t)
+			sql, err := ephemeral.OpenSQL(t.Context(), d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = sql.Close() })
+			store := &accounts{Store: sql, net: map[string]int{}}
+			f := newFixtureOn(t, d, store, Config{})
+			f.provider.set(fails(class, "x"))
+			_, _ = f.Send(t.Context(), stranger(t, 0))
+			f.closeIt()
+			left := 0
+			for _, n := range store.net {
+				left += n
+			}
+			if len(store.net) == 0 || (left == 0) != back {
+				t.Errorf("%d of %d limits are still charged", left, len(store.net))
+			}
+		})
+	}
 }
 
 // What is refused from memory costs no store anything, and is forgotten when

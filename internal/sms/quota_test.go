@@ -112,7 +112,7 @@ func TestEveryLimitAtItsEdge(t *testing.T) {
 					if e.change != nil {
 						e.change(t, sent, &r)
 					}
-					r.Human = human
+					r.Human = map[bool]int{true: levelBreaker}[human]
 					_, err := f.Send(t.Context(), r)
 					if err == nil {
 						sent++
@@ -258,7 +258,7 @@ func TestCoarseLimitsOpenWhenPromised(t *testing.T) {
 				if e.change != nil {
 					e.change(t, i, &r)
 				}
-				r.Human = true
+				r.Human = levelBreaker
 				_, err := f.Send(t.Context(), r)
 				i++
 				return err
@@ -280,6 +280,39 @@ func TestCoarseLimitsOpenWhenPromised(t *testing.T) {
 			if err := next(); err != nil {
 				t.Errorf("%s: at the promised time: %v", name, err)
 			}
+		})
+	}
+}
+
+// A human check of a lower level than is asked for is the same as none.
+func TestAnEasyHumanCheckIsNoHarderOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		config Config
+		number string
+		before int
+		level  int
+	}{
+		"crowd":        {Config{PerAddressNumbers: 1}, "+8613800138099", 1, levelCrowd},
+		"pumping":      {Config{PerPrefix10m: 1}, "+8613800138099", 1, levelSuspicion},
+		"class":        {Config{CheckedPrefixes: []string{"+861380013"}}, "+8613800138099", 0, levelSuspicion},
+		"day's budget": {Config{PerServiceDay: 5}, "+8613800138099", 4, levelBreaker},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, dbtest.Open(t), c.config)
+			r := stranger(t, 0)
+			for i := range c.before {
+				r.Number = number(t, fmt.Sprintf("+861380013%04d", 8000+20*i))
+				f.send(t, r)
+			}
+			r.Number = number(t, c.number)
+			for r.Human = range c.level {
+				fl := wantFault(t, second(f.Send(t.Context(), r)), ErrHumanCheckRequired)
+				if fl.Params["level"] != fmt.Sprint(c.level) {
+					t.Errorf("level %s after one of %d, want %d", fl.Params["level"], r.Human, c.level)
+				}
+			}
+			r.Human = c.level
+			f.send(t, r)
 		})
 	}
 }
@@ -324,7 +357,8 @@ func TestPrefixIsExactUnderRace(t *testing.T) {
 			before := len(servers[0].provider.sent()) + len(servers[1].provider.sent())
 			together(60, func(i int) {
 				r := stranger(t, i)
-				r.Number, r.Human = number(t, fmt.Sprintf("+861380013%04d", 50*i+map[bool]int{true: 25}[human])), human
+				r.Number = number(t, fmt.Sprintf("+861380013%04d", 50*i+map[bool]int{true: 25}[human]))
+				r.Human = map[bool]int{true: levelBreaker}[human]
 				_, _ = servers[i%2].Send(t.Context(), r)
 			})
 			return len(servers[0].provider.sent()) + len(servers[1].provider.sent()) - before

@@ -52,10 +52,10 @@ func (s *Service) refuseByVerdict(a *asking) *denial {
 	switch {
 	case v.wait > 0:
 		return &denial{v.worst, "conversion", 0, v.wait}
-	case !a.checkable() || s.config.NoHumanCheck:
-	case v.check:
+	case s.config.NoHumanCheck:
+	case v.check && a.checkable(levelBreaker):
 		return &denial{v.worst, "conversion", levelBreaker, 0}
-	case s.config.alwaysChecked(a.Number):
+	case a.checkable(levelSuspicion) && s.config.alwaysChecked(a.Number):
 		return &denial{"class", "always", levelSuspicion, 0}
 	}
 	return nil

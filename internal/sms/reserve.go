@@ -26,6 +26,7 @@ type reservation struct {
 	region    string
 	draft     draft
 	plan      []Provider // who is asked, in this order
+	refund    func()     // gives it back to the coarse limits
 }
 
 // reserve takes a message out of the number's budget: one transaction of at

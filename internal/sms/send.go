@@ -41,7 +41,7 @@ type Again struct {
 	Locale  string
 	Address netip.Addr
 	Device  string
-	Human   bool
+	Human   int
 }
 
 // Resend asks for another message for a challenge whose flow, client and
@@ -106,7 +106,11 @@ func (s *Service) send(ctx context.Context, r Request, again bool) (Challenge, e
 	settled := make(chan outcome, 1)
 	go func() {
 		defer s.leave()
-		settled <- s.deliver(context.WithoutCancel(ctx), message)
+		o := s.deliver(context.WithoutCancel(ctx), message)
+		if o.unserved() {
+			message.refund()
+		}
+		settled <- o
 	}()
 	return s.await(ctx, message.challenge, settled)
 }
@@ -127,6 +131,7 @@ func (s *Service) prepare(ctx context.Context, r Request, region string, again b
 		s.noteNumber(a, err)
 		return reservation{}, err
 	}
+	message.refund = refund
 	s.day.add(time.Now(), 1, 0)
 	return message, nil
 }

@@ -58,7 +58,7 @@ type Request struct {
 	Address     netip.Addr // of the person, for address limits
 	KnownDevice bool       // somebody signed in with Number on this device before
 	Device      string     // opaque name of the browser or app that asks, "" if it has none: it can only tighten limits
-	Human       bool       // a human check bound to Flow and Number was passed for this very request
+	Human       int        // level of the human check bound to Flow and Number that was passed for this very request, 0 for none
 	Note        string     // opaque here, sealed with the challenge and handed back by Proof: the agreed version of the terms
 }
 

@@ -33,7 +33,10 @@ type standing struct {
 // next moves a scope on by what its rates are now.
 func (c *conversion) next(sc scope, st *standing, r *rates, now time.Time) {
 	percent, enough := c.policy.scopePercent, enoughOfScope
-	if sc.kind == ofWhole {
+	switch sc.kind {
+	case ofPrefix:
+		enough = enoughOfPrefix
+	case ofWhole:
 		percent, enough = c.policy.wholePercent, enoughOfWhole
 	}
 	bad := r.short.below(percent, enough) || r.long.below(percent, enough)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -21,8 +22,8 @@ import (
 // *captcha.Checker is one.
 type HumanCheck interface {
 	captcha.Gate
-	Picture(ticket string) ([]byte, error)
-	Sound(ticket, locale string) ([]byte, error)
+	Picture(ctx context.Context, from netip.Addr, ticket string) ([]byte, error)
+	Sound(ctx context.Context, from netip.Addr, ticket, locale string) ([]byte, error)
 	Origins() []string
 }
 
@@ -55,7 +56,7 @@ func checkFormOf(form url.Values) checkForm {
 // returned check, if there is one, is what the form has to be shown again with.
 // See captcha.Guard for the errors.
 func (p *Pages) checked(ctx context.Context, f Flow, n sms.Number, brought checkForm,
-	send func(human bool) (sms.Challenge, error),
+	send func(human int) (sms.Challenge, error),
 ) (sms.Challenge, *web.Check, error) {
 	binding := captcha.Binding{Flow: f.Binding(), Number: p.Users.index(n)}
 	challenge, puzzle, refused := captcha.Guard(ctx, p.Captcha, binding, brought.answer, send)
@@ -87,13 +88,13 @@ func checkProblem(refused error) *web.Problem {
 // for browsers without script, of a ticket that a page of this flow carries.
 func (p *Pages) showPicture(w http.ResponseWriter, r *http.Request) error {
 	return p.showTicket(w, r, "image/png", func(ticket string, _ Flow) ([]byte, error) {
-		return p.Captcha.Picture(ticket)
+		return p.Captcha.Picture(r.Context(), CallerOf(r.Context()).Address, ticket)
 	})
 }
 
 func (p *Pages) showSound(w http.ResponseWriter, r *http.Request) error {
 	return p.showTicket(w, r, "audio/wav", func(ticket string, f Flow) ([]byte, error) {
-		return p.Captcha.Sound(ticket, p.language(r, f))
+		return p.Captcha.Sound(r.Context(), CallerOf(r.Context()).Address, ticket, p.language(r, f))
 	})
 }
 

@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/db/dbtest"
@@ -36,7 +38,7 @@ func (d *demanding) Send(ctx context.Context, r sms.Request) (sms.Challenge, err
 	d.asked = append(d.asked, r)
 	level := d.level
 	d.mu.Unlock()
-	if !r.Human && level != "" {
+	if r.Human == 0 && level != "" {
 		return sms.Challenge{}, sms.ErrHumanCheckRequired.With("level", level)
 	}
 	return d.Service.Send(ctx, r)
@@ -47,7 +49,7 @@ func (d *demanding) Resend(ctx context.Context, ref sms.Ref, a sms.Again) (sms.C
 	d.again = append(d.again, a)
 	level := d.level
 	d.mu.Unlock()
-	if !a.Human && level != "" {
+	if a.Human == 0 && level != "" {
 		return sms.Challenge{}, sms.ErrHumanCheckRequired.With("level", level)
 	}
 	return d.Service.Resend(ctx, ref, a)
@@ -68,6 +70,7 @@ type gate struct {
 	puzzles []captcha.Binding
 	levels  []int
 	used    map[int]bool
+	weary   netip.Addr // who has seen enough
 }
 
 func (g *gate) Enabled() bool { return !g.off }
@@ -97,34 +100,41 @@ func solved(proof string) string {
 	return strings.TrimSuffix(p.Salt, "&")
 }
 
-func (g *gate) Verify(_ context.Context, b captcha.Binding, a captcha.Answer) error {
+func (g *gate) Verify(_ context.Context, b captcha.Binding, a captcha.Answer) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.broken != nil {
-		return g.broken
+		return 0, g.broken
 	}
 	id := -1
 	switch _, err := fmt.Sscanf(solved(a.Proof)+strings.TrimPrefix(a.Ticket, "ticket-"), "%d", &id); {
 	case err != nil, id < 0, id >= len(g.puzzles), g.used[id], a.Proof == "" && a.Typed != fmt.Sprint(id):
-		return captcha.ErrFailed
+		return 0, captcha.ErrFailed
 	}
 	if want := g.puzzles[id]; !bytes.Equal(want.Flow, b.Flow) || !bytes.Equal(want.Number, b.Number) {
-		return captcha.ErrFailed
+		return 0, captcha.ErrFailed
 	}
 	if g.used == nil {
 		g.used = map[int]bool{}
 	}
 	g.used[id] = true
-	return nil
+	return g.levels[id], nil
 }
 
-func (g *gate) Picture(ticket string) ([]byte, error) { return g.draw("PNG", ticket) }
+func (g *gate) Picture(_ context.Context, from netip.Addr, ticket string) ([]byte, error) {
+	return g.draw(from, "PNG", ticket)
+}
 
-func (g *gate) Sound(ticket, locale string) ([]byte, error) { return g.draw("WAV "+locale, ticket) }
+func (g *gate) Sound(_ context.Context, from netip.Addr, ticket, locale string) ([]byte, error) {
+	return g.draw(from, "WAV "+locale, ticket)
+}
 
-func (g *gate) draw(what, ticket string) ([]byte, error) {
+func (g *gate) draw(from netip.Addr, what, ticket string) ([]byte, error) {
 	if g.broken != nil {
 		return nil, g.broken
+	}
+	if from == g.weary {
+		return nil, captcha.ErrTooManyDrawings.After(90 * time.Second)
 	}
 	if !strings.HasPrefix(ticket, "ticket-") {
 		return nil, captcha.ErrFailed
@@ -212,7 +222,7 @@ func TestAHumanCheckStandsBeforeTheMessage(t *testing.T) {
 		if to.Path != "/login/code" || h.sink.count() != 1 {
 			t.Fatalf("sent to %s, %d messages", to, h.sink.count())
 		}
-		if len(texts.asked) != 2 || texts.asked[0].Human || !texts.asked[1].Human {
+		if len(texts.asked) != 2 || texts.asked[0].Human != 0 || texts.asked[1].Human != 2 {
 			t.Errorf("asked with %v", texts.asked)
 		}
 		if !slices.Equal(check.levels, []int{2}) {
@@ -228,7 +238,7 @@ func TestNobodyIsCheckedUnasked(t *testing.T) {
 	flow := b.open("/start")
 	// A proof that nobody asked for and that does not hold: as if it was not there.
 	b.ask(flow, fixture(60), "captcha", "forged").to(t)
-	if len(check.puzzles) != 0 || texts.asked[0].Human {
+	if len(check.puzzles) != 0 || texts.asked[0].Human != 0 {
 		t.Errorf("%d puzzles, asked with %v", len(check.puzzles), texts.asked)
 	}
 }
@@ -267,7 +277,7 @@ func TestWithoutScriptAPictureIsTheCheck(t *testing.T) {
 		t.Error("asking for another picture is no mistake, and gives another")
 	}
 	to := b.ask(flow, fixture(60), "captcha_ticket", page.field("captcha_ticket"), "captcha_typed", " 2 ").to(t)
-	if to.Path != "/login/code" || !texts.asked[len(texts.asked)-1].Human {
+	if to.Path != "/login/code" || texts.asked[len(texts.asked)-1].Human == 0 {
 		t.Errorf("sent to %s", to)
 	}
 }
@@ -384,6 +394,26 @@ func TestARefusalThatNoCheckCanAnswerIsPlain(t *testing.T) {
 	}
 }
 
+// Pictures and sounds cost more to make than to ask for.
+func TestPicturesAndSoundsAreRefusedByAddress(t *testing.T) {
+	h, _, check := guarded(t, dbtest.Open(t), "1")
+	b := h.browser()
+	flow := b.open("/start")
+	b.ask(flow, fixture(60))
+	check.weary = netip.MustParseAddr("198.51.100.7")
+	for _, what := range []string{"png", "wav"} {
+		r := b.get("/login/captcha." + what + "?flow=" + flow + "&ticket=ticket-0")
+		r.fault(t, http.StatusTooManyRequests, "rate_limited")
+		if got := r.header.Get("Retry-After"); got != "90" {
+			t.Errorf("%s: Retry-After %q", what, got)
+		}
+	}
+	h.now.set(netip.MustParseAddr("198.51.100.8"))
+	if r := b.get("/login/captcha.png?flow=" + flow + "&ticket=ticket-0"); r.status != http.StatusOK {
+		t.Errorf("elsewhere: %d", r.status)
+	}
+}
+
 func TestACheckThatCannotBeMadeIsOurMistake(t *testing.T) {
 	h, _, check := guarded(t, dbtest.Open(t), "1")
 	b := h.browser()
@@ -421,7 +451,7 @@ func TestAnotherMessageMayAskForACheckToo(t *testing.T) {
 		t.Errorf("re-sent as %s", to)
 	}
 	last := texts.again[len(texts.again)-1]
-	if !last.Human || last.Device == "" || last.Locale != "zh-CN" || !last.Address.IsValid() {
+	if last.Human == 0 || last.Device == "" || last.Locale != "zh-CN" || !last.Address.IsValid() {
 		t.Errorf("asked with %+v", last)
 	}
 	b.post("/login/code/resend", form("captcha", solved)).wants(t, http.StatusForbidden, "human-check")

@@ -181,7 +181,7 @@ func (p *Pages) resendCode(w http.ResponseWriter, r *http.Request) error {
 	again := sms.Again{
 		Locale: p.language(r, c.flow), Address: CallerOf(r.Context()).Address, Device: p.Users.deviceName(r),
 	}
-	challenge, check, err := p.checked(r.Context(), c.flow, before.Number, checkFormOf(c.form), func(human bool) (sms.Challenge, error) {
+	challenge, check, err := p.checked(r.Context(), c.flow, before.Number, checkFormOf(c.form), func(human int) (sms.Challenge, error) {
 		again.Human = human
 		return p.SMS.Resend(r.Context(), c.ref, again)
 	})

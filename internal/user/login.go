@@ -135,7 +135,7 @@ func (p *Pages) sendCode(w http.ResponseWriter, r *http.Request) error {
 		return p.loginMistake(w, r, f, in, "phone", err)
 	}
 	request := p.request(r, f, number)
-	challenge, check, err := p.checked(r.Context(), f, number, checkFormOf(form), func(human bool) (sms.Challenge, error) {
+	challenge, check, err := p.checked(r.Context(), f, number, checkFormOf(form), func(human int) (sms.Challenge, error) {
 		request.Human = human
 		return p.SMS.Send(r.Context(), request)
 	})

@@ -27,9 +27,10 @@ type Config struct {
 	Key      string // of the vendor's account
 	Endpoint string // replaces scheme, host and port of the vendor's service, its script's too; "" for the vendor's
 
-	// Observe hears what became of every Verify, and of every vendor that could
-	// not make a puzzle. kind is one of Config.Type or "picture"; result is
-	// "passed", "failed", "expired", "replayed" or "vendor_down". nil for nobody.
+	// Observe hears what became of every Verify, of every vendor that could not
+	// make a puzzle, and of every picture or sound that was refused. kind is one of
+	// Config.Type or "picture"; result is "passed", "failed", "expired",
+	// "replayed", "limited" or "vendor_down". nil for nobody.
 	Observe func(kind, result string)
 	Log     *slog.Logger // nil for slog.Default()
 }
@@ -116,7 +117,13 @@ func (c *Checker) Enabled() bool { return c.kind != kindNone }
 // Origins are what a page's Content-Security-Policy must allow besides 'self' for the vendor's script, nil for the built-in check.
 func (c *Checker) Origins() []string { return c.origins }
 
-// Puzzle makes one. level 1 to 3 says how hard it should be. It is a proof of
+// Levels are from lowest to highest.
+const (
+	lowest  = 1
+	highest = 3
+)
+
+// Puzzle makes one. level 1 to 3 says how hard it must be. It is a proof of
 // work, whatever the configured type, while the vendor is away.
 func (c *Checker) Puzzle(ctx context.Context, b Binding, level int) (Puzzle, error) {
 	if !c.Enabled() {
@@ -149,38 +156,42 @@ const (
 	failed     result = "failed"
 	expired    result = "expired"
 	replayed   result = "replayed"
+	limited    result = "limited"
 	vendorDown result = "vendor_down"
 )
 
-// Verify uses the puzzle up. Faults: ErrFailed.
-func (c *Checker) Verify(ctx context.Context, b Binding, a Answer) error {
+// Verify uses the puzzle up, and says which level was passed: that of the puzzle
+// for a proof of work; what a person did, with a picture or a vendor's widget,
+// stands for every level. Faults: ErrFailed.
+func (c *Checker) Verify(ctx context.Context, b Binding, a Answer) (level int, err error) {
 	if !c.Enabled() {
-		return ErrFailed
+		return 0, ErrFailed
 	}
-	kind, r, err := c.judge(ctx, b, a)
+	kind, level, r, err := c.judge(ctx, b, a)
 	if err != nil {
-		return fmt.Errorf("captcha: %w", err)
+		return 0, fmt.Errorf("captcha: %w", err)
 	}
 	c.observe(kind, string(r))
 	if r != passed {
-		return ErrFailed.Because(fmt.Errorf("%s: %s", kind, r))
+		return 0, ErrFailed.Because(fmt.Errorf("%s: %s", kind, r))
 	}
-	return nil
+	return level, nil
 }
 
-func (c *Checker) judge(ctx context.Context, b Binding, a Answer) (kind string, r result, err error) {
+// judge says what level an answer is of, whether or not it holds.
+func (c *Checker) judge(ctx context.Context, b Binding, a Answer) (kind string, level int, r result, err error) {
 	switch {
 	case strings.HasPrefix(a.Proof, "{"):
 		r, err = c.judgeVendor(ctx, b, a.Proof)
-		return c.kind, r, err
+		return c.kind, highest, r, err
 	case a.Proof != "":
-		r, err = c.judgePow(ctx, b, a.Proof)
-		return kindPow, r, err
+		level, r, err = c.judgePow(ctx, b, a.Proof)
+		return kindPow, level, r, err
 	case a.Ticket != "":
 		r, err = c.judgePicture(ctx, b, a.Ticket, a.Typed)
-		return kindPicture, r, err
+		return kindPicture, highest, r, err
 	}
-	return c.kind, failed, nil
+	return c.kind, 0, failed, nil
 }
 
 // skew is by how much the clocks of two replicas may differ: a mark outlives

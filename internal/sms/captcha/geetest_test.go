@@ -283,7 +283,7 @@ func TestHangingUpIsNoOutage(t *testing.T) {
 		}
 		ctx, cancel := gone()
 		defer cancel()
-		if err := f.Verify(ctx, someone(), answer); err == nil || errors.Is(err, ErrFailed) {
+		if _, err := f.Verify(ctx, someone(), answer); err == nil || errors.Is(err, ErrFailed) {
 			t.Errorf("got %v", err)
 		}
 		if kind == "geetest_v3" {
@@ -321,7 +321,7 @@ func TestConfigurationOfTheCheck(t *testing.T) {
 	if _, err := f.Puzzle(t.Context(), someone(), 1); !errors.Is(err, ErrFailed) {
 		t.Errorf("puzzle: %v", err)
 	}
-	if err := f.Verify(t.Context(), someone(), Answer{Proof: "x"}); !errors.Is(err, ErrFailed) {
+	if _, err := f.Verify(t.Context(), someone(), Answer{Proof: "x"}); !errors.Is(err, ErrFailed) {
 		t.Errorf("verify: %v", err)
 	}
 	for want, c := range map[string]Config{

@@ -5,10 +5,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"image/png"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/dialtone-id/dialtone/internal/fault"
 )
 
 // typed is what a person reads off a ticket's picture.
@@ -86,13 +89,13 @@ func TestForgedTickets(t *testing.T) {
 		"altered": base64.RawURLEncoding.EncodeToString(raw), "cut": ticket[:40], "padded": ticket + "=", "nonsense": "x",
 		"a vendor's state": state, "too few digits": short, "oversized": strings.Repeat("A", 600),
 	} {
-		if _, err := f.Picture(forged); !errors.Is(err, ErrFailed) {
+		if _, err := f.Picture(t.Context(), home(), forged); !errors.Is(err, ErrFailed) {
 			t.Errorf("%s: picture: %v", name, err)
 		}
-		if _, err := f.Sound(forged, "en"); !errors.Is(err, ErrFailed) {
+		if _, err := f.Sound(t.Context(), home(), forged, "en"); !errors.Is(err, ErrFailed) {
 			t.Errorf("%s: sound: %v", name, err)
 		}
-		if err := f.Verify(t.Context(), someone(), Answer{Ticket: forged, Typed: "000000"}); !errors.Is(err, ErrFailed) {
+		if _, err := f.Verify(t.Context(), someone(), Answer{Ticket: forged, Typed: "000000"}); !errors.Is(err, ErrFailed) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -108,7 +111,7 @@ func TestPictureExpires(t *testing.T) {
 		text := typed(t, f, ticket)
 		time.Sleep(pictureLife)
 		f.wants(t, someone(), Answer{Ticket: ticket, Typed: text}, "picture", "expired")
-		if _, err := f.Picture(ticket); !errors.Is(err, ErrFailed) {
+		if _, err := f.Picture(t.Context(), home(), ticket); !errors.Is(err, ErrFailed) {
 			t.Errorf("picture: %v", err)
 		}
 	})
@@ -117,7 +120,7 @@ func TestPictureExpires(t *testing.T) {
 func TestPictureAndSoundAreWhatTheySay(t *testing.T) {
 	f := newFixture(t, Config{Type: "pow"})
 	ticket := f.puzzle(t, someone(), 1).Ticket
-	picture, err := f.Picture(ticket)
+	picture, err := f.Picture(t.Context(), home(), ticket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,17 +129,17 @@ func TestPictureAndSoundAreWhatTheySay(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 	for _, spelling := range []string{ticket, ticket[:9] + "\n" + ticket[9:]} {
-		if again, err := f.Picture(spelling); err != nil || !bytes.Equal(again, picture) {
+		if again, err := f.Picture(t.Context(), home(), spelling); err != nil || !bytes.Equal(again, picture) {
 			t.Error("a second look shows another picture")
 		}
 	}
-	other, err := f.Picture(f.puzzle(t, someone(), 1).Ticket)
+	other, err := f.Picture(t.Context(), home(), f.puzzle(t, someone(), 1).Ticket)
 	if err != nil || bytes.Equal(other, picture) {
 		t.Error("two tickets have one picture")
 	}
 	spoken := map[string][]byte{}
 	for _, locale := range []string{"en", "zh", "ja", "ru"} {
-		sound, err := f.Sound(ticket, locale)
+		sound, err := f.Sound(t.Context(), home(), ticket, locale)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,17 +154,61 @@ func TestPictureAndSoundAreWhatTheySay(t *testing.T) {
 		spoken[locale] = sound
 	}
 	for locale, language := range map[string]string{"zh-CN": "zh", "ZH_hant_TW": "zh", "en-GB": "en", "": "en", "pt-BR": "en", "fr": "en", "zhx": "en"} {
-		if sound, err := f.Sound(ticket, locale); err != nil || !bytes.Equal(sound, spoken[language]) {
+		if sound, err := f.Sound(t.Context(), home(), ticket, locale); err != nil || !bytes.Equal(sound, spoken[language]) {
 			t.Errorf("%q is not spoken in %s", locale, language)
 		}
 	}
 }
 
+func home() netip.Addr { return netip.MustParseAddr("198.51.100.7") }
+
+// An address has so many pictures and sounds in ten minutes, whatever their
+// tickets; what is no ticket takes none.
+func TestDrawingsOfAnAddressAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, Config{Type: "pow"})
+		ctx, household := t.Context(), netip.MustParseAddr("2001:db8::1")
+		draw := func(i int, from netip.Addr) (err error) {
+			ticket := f.puzzle(t, someone(), 1).Ticket
+			if i%20 == 0 {
+				_, err = f.Sound(ctx, from, ticket, "en")
+			} else {
+				_, err = f.Picture(ctx, from, ticket)
+			}
+			return err
+		}
+		for i := range drawingsPerAddress {
+			if _, err := f.Picture(ctx, household, "no ticket"); !errors.Is(err, ErrFailed) {
+				t.Fatal(err)
+			}
+			if err := draw(i, household); err != nil {
+				t.Fatalf("drawing %d: %v", i+1, err)
+			}
+		}
+		for i := range 2 {
+			err := draw(i, household.Next())
+			if f := fault.From(err); !errors.Is(err, ErrTooManyDrawings) || f.RetryAfter != drawingsWindow {
+				t.Fatalf("one more: %v, after %v", err, f.RetryAfter)
+			}
+		}
+		if n := f.observed()["picture limited"]; n != 2 {
+			t.Errorf("observed %d refusals", n)
+		}
+		if err := draw(1, netip.MustParseAddr("2001:db8:0:1::1")); err != nil {
+			t.Errorf("somebody else: %v", err)
+		}
+		time.Sleep(drawingsWindow)
+		if err := draw(1, household); err != nil {
+			t.Errorf("later: %v", err)
+		}
+	})
+}
+
 func BenchmarkPicture(b *testing.B) {
 	f := newFixture(b, Config{Type: "pow"})
-	ticket := f.puzzle(b, someone(), 1).Ticket
+	t, err := f.digits(f.puzzle(b, someone(), 1).Ticket)
 	for b.Loop() {
-		if _, err := f.Picture(ticket); err != nil {
+		if _, err = t.picture(); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -169,9 +216,9 @@ func BenchmarkPicture(b *testing.B) {
 
 func BenchmarkSound(b *testing.B) {
 	f := newFixture(b, Config{Type: "pow"})
-	ticket := f.puzzle(b, someone(), 1).Ticket
+	t, err := f.digits(f.puzzle(b, someone(), 1).Ticket)
 	for b.Loop() {
-		if _, err := f.Sound(ticket, "zh"); err != nil {
+		if _, err = t.sound("zh"); err != nil {
 			b.Fatal(err)
 		}
 	}

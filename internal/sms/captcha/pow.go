@@ -19,8 +19,8 @@ import (
 )
 
 // The proof of work has the wire format of ALTCHA, version 1: find the number
-// that, behind the salt, has the given SHA-256. What it is good for and until
-// when stands in the salt, under the signature.
+// that, behind the salt, has the given SHA-256. What it is good for, of which
+// level it is and until when stands in the salt, under the signature.
 //
 // The salt ends with "&". Without an end of its own the first digits of the
 // number could be moved into the salt: the same hash and signature would then
@@ -54,7 +54,7 @@ type challenge struct {
 	Algorithm string `json:"algorithm"`
 	Challenge string `json:"challenge"` // hex SHA-256 of the salt and the decimal number
 	MaxNumber int64  `json:"maxnumber"` // a hint alone: the number is what it is
-	Salt      string `json:"salt"`      // HEX?expires=UNIX&f=HEX&
+	Salt      string `json:"salt"`      // HEX?expires=UNIX&l=LEVEL&f=HEX&
 	Signature string `json:"signature"` // hex HMAC-SHA-256 of Challenge
 }
 
@@ -79,21 +79,24 @@ func powSignature(key []byte, challenge string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-func powSalt(random []byte, expires time.Time, binding []byte) string {
-	return fmt.Sprintf("%x?expires=%d&f=%x&", random, expires.Unix(), binding)
+func powSalt(random []byte, expires time.Time, level int, binding []byte) string {
+	return fmt.Sprintf("%x?expires=%d&l=%d&f=%x&", random, expires.Unix(), level, binding)
 }
 
 // readSalt takes a salt apart whose signature was found to be ours.
-func readSalt(salt string) (expires time.Time, binding string, ok bool) {
+func readSalt(salt string) (expires time.Time, level int, binding string, ok bool) {
 	_, rest, _ := strings.Cut(salt, "?expires=")
-	seconds, rest, _ := strings.Cut(rest, "&f=")
+	seconds, rest, _ := strings.Cut(rest, "&l=")
+	digit, rest, _ := strings.Cut(rest, "&f=")
 	binding, ok = strings.CutSuffix(rest, "&")
 	unix, err := strconv.ParseInt(seconds, 10, 64)
-	return time.Unix(unix, 0), binding, ok && err == nil
+	level, bad := strconv.Atoi(digit)
+	return time.Unix(unix, 0), level, binding, ok && err == nil && bad == nil
 }
 
 // powPuzzle makes a challenge.
 func (c *Checker) powPuzzle(b Binding, level int) json.RawMessage {
+	level = min(max(level, lowest), highest)
 	most := maxNumber(level)
 	number, err := rand.Int(rand.Reader, big.NewInt(most+1))
 	if err != nil {
@@ -101,7 +104,7 @@ func (c *Checker) powPuzzle(b Binding, level int) json.RawMessage {
 	}
 	random := make([]byte, 12)
 	rand.Read(random) // never fails
-	salt := powSalt(random, time.Now().Add(powLife), c.hash(b))
+	salt := powSalt(random, time.Now().Add(powLife), level, c.hash(b))
 	digest := powDigest(salt, number.Int64())
 	data, err := json.Marshal(challenge{
 		Algorithm: powAlgorithm, Challenge: digest, MaxNumber: most, Salt: salt, Signature: c.sign(digest),
@@ -114,25 +117,26 @@ func (c *Checker) powPuzzle(b Binding, level int) json.RawMessage {
 
 // judgePow checks a solution and uses it up. It is marked after it was found
 // right: marks are rows, and nobody makes rows for nothing.
-func (c *Checker) judgePow(ctx context.Context, b Binding, proof string) (result, error) {
+func (c *Checker) judgePow(ctx context.Context, b Binding, proof string) (level int, r result, err error) {
 	s, ok := readSolution(proof)
 	if !ok {
-		return failed, nil
+		return 0, failed, nil
 	}
 	digest := powDigest(s.Salt, s.Number)
 	right := subtle.ConstantTimeCompare([]byte(digest), []byte(s.Challenge)) &
 		subtle.ConstantTimeCompare([]byte(c.sign(digest)), []byte(s.Signature))
 	if right != 1 {
-		return failed, nil
+		return 0, failed, nil
 	}
-	expires, binding, ok := readSalt(s.Salt)
+	expires, level, binding, ok := readSalt(s.Salt)
 	if !ok || subtle.ConstantTimeCompare([]byte(binding), []byte(hex.EncodeToString(c.hash(b)))) != 1 {
-		return failed, nil
+		return 0, failed, nil
 	}
 	if !time.Now().Before(expires) {
-		return expired, nil
+		return level, expired, nil
 	}
-	return c.use(ctx, kindPow, digest, expires)
+	r, err = c.use(ctx, kindPow, digest, expires)
+	return level, r, err
 }
 
 // maxSolution bounds what is read of a solution; ours have some 420 bytes.

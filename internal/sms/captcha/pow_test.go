@@ -21,9 +21,9 @@ import (
 // The published form, with values that were computed elsewhere.
 func TestProofOfWorkVector(t *testing.T) {
 	const (
-		salt      = "46ba1e4737b16a2d8e4cb549?expires=1700000000&f=flow-1&"
-		digest    = "b80eeac792a5ee677fc4d58a867331f12660a7b783a2542fff203e810f208499"
-		signature = "d9fe532b4d15af0ab0a14ce982c1654ad581d8a5ae75730b52a75cdac6246b56"
+		salt      = "46ba1e4737b16a2d8e4cb549?expires=1700000000&l=2&f=flow-1&"
+		digest    = "9b9764ecc21eca46e1fe5a4ecef0be6c4998f02a8a19a0cf596f3db21b0686cb"
+		signature = "5b5985d4966382a1783399d9539ac1c764abe9bae942cd23040e22d82e311e30"
 	)
 	if got := powDigest(salt, 12345); got != digest {
 		t.Errorf("challenge %s", got)
@@ -31,9 +31,9 @@ func TestProofOfWorkVector(t *testing.T) {
 	if got := powSignature([]byte("secret"), digest); got != signature {
 		t.Errorf("signature %s", got)
 	}
-	expires, binding, ok := readSalt(salt)
-	if !ok || expires.Unix() != 1_700_000_000 || binding != "flow-1" {
-		t.Errorf("the salt says %v %q %v", expires, binding, ok)
+	expires, level, binding, ok := readSalt(salt)
+	if !ok || expires.Unix() != 1_700_000_000 || level != 2 || binding != "flow-1" {
+		t.Errorf("the salt says %v %d %q %v", expires, level, binding, ok)
 	}
 	s, ok := readSolution(base64.StdEncoding.EncodeToString([]byte(
 		`{"algorithm":"SHA-256","challenge":"` + digest + `","number":12345,"salt":"` + salt + `","signature":"` + signature + `","took":81}`)))
@@ -51,7 +51,9 @@ func TestProofOfWorkPassesOnce(t *testing.T) {
 			t.Errorf("level %d: %+v", level, c)
 		}
 		proof := work(t, p).proof(t)
-		f.wants(t, someone(), Answer{Proof: proof}, "pow", "passed")
+		if got, err := f.Verify(t.Context(), someone(), Answer{Proof: proof}); err != nil || got != min(max(level, 1), 3) {
+			t.Errorf("level %d was passed as %d: %v", level, got, err)
+		}
 		f.wants(t, someone(), Answer{Proof: proof}, "pow", "replayed")
 	}
 }
@@ -96,6 +98,7 @@ func TestForgedProofsOfWork(t *testing.T) {
 	s := work(t, f.puzzle(t, someone(), 1))
 	other := work(t, f.puzzle(t, someone(), 1))
 	later := strings.Replace(s.Salt, "?expires=", "?expires=9", 1)
+	harder := strings.Replace(s.Salt, "&l=1&", "&l=3&", 1)
 	for name, forge := range map[string]func(s *solution){
 		"algorithm":            func(s *solution) { s.Algorithm = "SHA-1" },
 		"no algorithm":         func(s *solution) { s.Algorithm = "" },
@@ -107,6 +110,7 @@ func TestForgedProofsOfWork(t *testing.T) {
 		"negative number":      func(s *solution) { s.Number = -s.Number - 1 },
 		"challenge":            func(s *solution) { s.Challenge = other.Challenge },
 		"later expiry":         func(s *solution) { s.Salt = later },
+		"higher level":         func(s *solution) { s.Salt, s.Challenge = harder, powDigest(harder, s.Number) },
 		"later, worked anew":   func(s *solution) { s.Salt, s.Challenge = later, powDigest(later, s.Number) },
 		"own puzzle": func(s *solution) {
 			s.Number = 1
@@ -132,7 +136,7 @@ func TestForgedProofsOfWork(t *testing.T) {
 func TestSplicedSaltIsRefusedWithAValidSignature(t *testing.T) {
 	f := newFixture(t, Config{Type: "pow"})
 	expires := time.Now().Add(powLife)
-	salt := powSalt([]byte("twelve bytes"), expires, f.hash(someone()))
+	salt := powSalt([]byte("twelve bytes"), expires, 1, f.hash(someone()))
 	digest := powDigest(salt, 123_456)
 	s := solution{Algorithm: "SHA-256", Challenge: digest, Signature: f.sign(digest), Number: 23_456, Salt: salt + "1"}
 	if powDigest(s.Salt, s.Number) != digest {
@@ -230,7 +234,7 @@ func (f *fixture) race(t *testing.T, b Binding, a Answer) int64 {
 	for range 64 {
 		wait.Go(func() {
 			<-start
-			switch err := f.Verify(t.Context(), b, a); {
+			switch _, err := f.Verify(t.Context(), b, a); {
 			case err == nil:
 				won.Add(1)
 			case !errors.Is(err, ErrFailed):
@@ -251,7 +255,7 @@ func TestWithoutAStoreNothingPasses(t *testing.T) {
 	proof := work(t, f.puzzle(t, someone(), 1)).proof(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := f.Verify(ctx, someone(), Answer{Proof: proof}); err == nil || errors.Is(err, ErrFailed) {
+	if _, err := f.Verify(ctx, someone(), Answer{Proof: proof}); err == nil || errors.Is(err, ErrFailed) {
 		t.Errorf("got %v", err)
 	}
 	if got := f.observed(); len(got) != 0 {
@@ -275,7 +279,7 @@ func FuzzVerify(f *testing.F) {
 			return // one in a million guesses is right
 		}
 		for _, c := range []*fixture{k, pow} {
-			if err := c.Verify(t.Context(), someone(), Answer{Proof: proof, Ticket: ticket, Typed: typed}); !errors.Is(err, ErrFailed) {
+			if _, err := c.Verify(t.Context(), someone(), Answer{Proof: proof, Ticket: ticket, Typed: typed}); !errors.Is(err, ErrFailed) {
 				t.Errorf("%q %q %q: %v", proof, ticket, typed, err)
 			}
 		}
@@ -287,6 +291,6 @@ func BenchmarkVerifyProofOfWork(b *testing.B) {
 	proof := work(b, f.puzzle(b, someone(), 1)).proof(b)
 	other := Binding{Flow: []byte("another")} // everything but the mark
 	for b.Loop() {
-		_ = f.Verify(b.Context(), other, Answer{Proof: proof})
+		_, _ = f.Verify(b.Context(), other, Answer{Proof: proof})
 	}
 }

@@ -4,6 +4,7 @@
 // hindered; the same run is a test that holds the promises.
 //
 //	pumping   100,000 numbers of ten prefixes in one hour, from 5,000 addresses
+//	quiet     the same, by somebody who solves nothing, where few people sign in
 //	bombing   one victim for a day, from 10,000 addresses
 //	guessing  the codes of one number, day after day
 //	spraying  a few guesses at each of many numbers

@@ -16,7 +16,8 @@ var solvers = flag.Int("solvers", 50, "percent of the human checks that the pump
 // TestSimulate plays every campaign; -v prints the table.
 func TestSimulate(t *testing.T) {
 	for name, play := range map[string]func(t *testing.T){
-		"pumping":  func(t *testing.T) { pumping(t, *solvers) },
+		"pumping":  func(t *testing.T) { pumping(t, *solvers, 1500) },
+		"quiet":    func(t *testing.T) { pumping(t, 0, 200) },
 		"bombing":  bombing,
 		"guessing": guessing,
 		"spraying": spraying,
@@ -46,7 +47,7 @@ func (w *world) ask(a *attack, r sms.Request, solves bool) (sms.Challenge, error
 			return c, err
 		}
 		a.solved++
-		r.Human = true
+		r.Human = hardestCheck
 		c, err = w.service.Send(w.ctx, r)
 	}
 	if err != nil {
@@ -63,8 +64,8 @@ func (w *world) attackRequest(n sms.Number, place int) sms.Request {
 
 // pumping: every number of ten prefixes within an hour, while ordinary people
 // sign in with numbers of other prefixes. solvers percent of the human checks are
-// solved by the attacker.
-func pumping(t *testing.T, solvers int) {
+// solved by the attacker; people are few or many.
+func pumping(t *testing.T, solvers, people int) {
 	const (
 		before  = 20 * time.Minute // so that the windows know the ordinary load
 		numbers = 100_000
@@ -72,7 +73,7 @@ func pumping(t *testing.T, solvers int) {
 	)
 	w := newWorld(t)
 	defer w.close()
-	w.signIns(crowd{from: 0, to: before + time.Hour, count: 1500, prefix: w.anyPrefix, known: 50, shared: 20, perPlace: 8})
+	w.signIns(crowd{from: 0, to: before + time.Hour, count: people, prefix: w.anyPrefix, known: 50, shared: 20, perPlace: 8})
 	var a attack
 	order := w.random.Perm(numbers)
 	for i := range numbers {
@@ -84,7 +85,7 @@ func pumping(t *testing.T, solvers int) {
 	}
 	w.run()
 	pumped := w.carrier.count(func(d delivery) bool { return strings.HasPrefix(d.to.E164(), "+86147") })
-	w.report(fmt.Sprintf("pumping, %d %% solve checks", solvers), fmt.Sprintf("%d of %d requests sent, %d checks solved of %d", pumped, a.requests, a.solved, a.checks))
+	w.report(fmt.Sprintf("pumping %d, %d %% solved", people, solvers), fmt.Sprintf("%d of %d requests sent, %d checks solved of %d", pumped, a.requests, a.solved, a.checks))
 	if pumped > 300 {
 		t.Errorf("pumping got %d messages", pumped)
 	}
