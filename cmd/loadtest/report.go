@@ -29,7 +29,7 @@ func drive(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	defer l.sink.Close() //nolint:errcheck // the run is over
+	defer l.sink.close()
 	failed := false
 	for _, s := range scenarios {
 		if o.scenarios != "all" && !slices.Contains(strings.Split(o.scenarios, ","), s.name) {

@@ -5,15 +5,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"math/big"
-	"net"
 	"net/http"
 	"net/url"
-	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // scenario is one thing a client does again and again on its own connection.
@@ -45,9 +41,8 @@ func scenarioNames() []string {
 // load is what the connections of a run share: the codes that arrived and the
 // next unused number.
 type load struct {
-	codes sync.Map // E.164 to code
-	next  atomic.Int64
-	sink  *http.Server
+	sink *sink
+	next atomic.Int64
 }
 
 // newLoad starts the sink. Numbers are +86 138 and eight digits counted up from a
@@ -60,23 +55,8 @@ func newLoad(ctx context.Context, addr string) (*load, error) {
 	}
 	l := &load{}
 	l.next.Store(start.Int64())
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("listen for codes: %w", err)
-	}
-	l.sink = &http.Server{Handler: http.HandlerFunc(l.receive), ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = l.sink.Serve(listener) }()
-	return l, nil
-}
-
-func (l *load) receive(w http.ResponseWriter, r *http.Request) {
-	var m struct{ To, Code string }
-	if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
-		http.Error(w, "not JSON", http.StatusBadRequest)
-		return
-	}
-	l.codes.Store(m.To, m.Code)
-	w.WriteHeader(http.StatusNoContent)
+	l.sink, err = listen(ctx, addr)
+	return l, err
 }
 
 func (l *load) number() string { return fmt.Sprintf("+86138%08d", l.next.Add(1)%100_000_000) }
@@ -90,16 +70,16 @@ type tokens struct {
 // signIn is the whole of it, as a browser and its client do it: authorize, number
 // page, number, code page, code, redirect, code exchange with PKCE.
 func (l *load) signIn(c *conn, clientID string) (tokens, error) {
-	clear(c.cookies)
+	c.cookies = c.cookies[:0]
 	number := l.number()
 	verifier := rand.Text() + rand.Text()
 	challenge := sha256.Sum256([]byte(verifier))
-	authorize := url.Values{
-		"response_type": {"code"}, "client_id": {clientID}, "redirect_uri": {redirectURI},
-		"scope": {"openid phone offline_access"}, "state": {"s-" + number[4:]}, "nonce": {"n-" + number[4:]},
-		"code_challenge": {base64.RawURLEncoding.EncodeToString(challenge[:])}, "code_challenge_method": {"S256"},
+	authorize := form{
+		"response_type", "code", "client_id", clientID, "redirect_uri", redirectURI,
+		"scope", "openid phone offline_access", "state", "s-" + number[4:], "nonce", "n-" + number[4:],
+		"code_challenge", base64.RawURLEncoding.EncodeToString(challenge[:]), "code_challenge_method", "S256",
 	}
-	a, err := c.get("/oauth2/authorize?" + authorize.Encode())
+	a, err := c.get("/oauth2/authorize?" + authorize.encode())
 	if err != nil {
 		return tokens{}, err
 	}
@@ -112,7 +92,7 @@ func (l *load) signIn(c *conn, clientID string) (tokens, error) {
 	} else if err = a.want(http.StatusOK, "number page"); err != nil {
 		return tokens{}, err
 	}
-	if a, err = c.post("/login", url.Values{"flow": {flow}, "phone": {number}}); err != nil {
+	if a, err = c.post("/login", form{"flow", flow, "phone", number}); err != nil {
 		return tokens{}, err
 	}
 	sent, err := a.parameter("challenge", "number")
@@ -124,11 +104,11 @@ func (l *load) signIn(c *conn, clientID string) (tokens, error) {
 	} else if err = a.want(http.StatusOK, "code page"); err != nil {
 		return tokens{}, err
 	}
-	code, ok := l.codes.LoadAndDelete(number)
+	code, ok := l.sink.take(number)
 	if !ok {
 		return tokens{}, fmt.Errorf("no code arrived for a number")
 	}
-	if a, err = c.post("/login/code", url.Values{"flow": {flow}, "challenge": {sent}, "code": {code.(string)}}); err != nil {
+	if a, err = c.post("/login/code", form{"flow", flow, "challenge", sent, "code", code}); err != nil {
 		return tokens{}, err
 	}
 	grant, err := a.parameter("code", "code")
@@ -136,8 +116,8 @@ func (l *load) signIn(c *conn, clientID string) (tokens, error) {
 		return tokens{}, err
 	}
 	var t tokens
-	if a, err = c.post("/oauth2/token", url.Values{"grant_type": {"authorization_code"}, "client_id": {clientID},
-		"code": {grant}, "redirect_uri": {redirectURI}, "code_verifier": {verifier}}); err != nil {
+	if a, err = c.post("/oauth2/token", form{"grant_type", "authorization_code", "client_id", clientID,
+		"code", grant, "redirect_uri", redirectURI, "code_verifier", verifier}); err != nil {
 		return tokens{}, err
 	}
 	if err := a.decode(&t, "code exchange"); err != nil {
@@ -173,9 +153,9 @@ func (l *load) signInAgain(c *conn, clientID string) step {
 
 func (l *load) clientCredentials(c *conn) (step, error) {
 	auth := basic(clientMachine, secret)
-	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"read"}}
+	f := form{"grant_type", "client_credentials", "scope", "read"}
 	return func() error {
-		a, err := c.post("/oauth2/token", form, "Authorization", auth)
+		a, err := c.post("/oauth2/token", f, "Authorization", auth)
 		if err != nil {
 			return err
 		}
@@ -189,10 +169,10 @@ func (l *load) refresh(c *conn) (step, error) {
 	if err != nil {
 		return nil, err
 	}
-	clear(c.cookies)
+	c.cookies = c.cookies[:0]
 	return func() error {
-		a, err := c.post("/oauth2/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {clientES256},
-			"refresh_token": {t.RefreshToken}})
+		a, err := c.post("/oauth2/token", form{"grant_type", "refresh_token", "client_id", clientES256,
+			"refresh_token", t.RefreshToken})
 		if err != nil {
 			return err
 		}
@@ -205,11 +185,11 @@ func (l *load) introspection(c *conn) (step, error) {
 	if err != nil {
 		return nil, err
 	}
-	clear(c.cookies)
+	c.cookies = c.cookies[:0]
 	auth := basic(clientMachine, secret)
-	form := url.Values{"token": {t.AccessToken}}
+	f := form{"token", t.AccessToken}
 	return func() error {
-		a, err := c.post("/oauth2/introspect", form, "Authorization", auth)
+		a, err := c.post("/oauth2/introspect", f, "Authorization", auth)
 		if err != nil {
 			return err
 		}
@@ -229,7 +209,7 @@ func (l *load) userinfo(c *conn) (step, error) {
 	if err != nil {
 		return nil, err
 	}
-	clear(c.cookies)
+	c.cookies = c.cookies[:0]
 	return func() error {
 		a, err := c.get("/oauth2/userinfo", "Authorization", "Bearer "+t.AccessToken)
 		if err != nil {

@@ -2,14 +2,13 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -21,11 +20,17 @@ type conn struct {
 	addr, host string
 	c          net.Conn
 	r          *bufio.Reader
-	buf        bytes.Buffer
-	cookies    map[string]string
+	request    []byte // the last one, for its memory
+	reply      message
+	cookies    []cookie
 }
 
-// answer is what scenarios look at.
+type cookie struct{ name, value string }
+
+// form is name, value, name, value.
+type form []string
+
+// answer is what scenarios look at. The body is good until the next request.
 type answer struct {
 	status   int
 	location string
@@ -44,7 +49,7 @@ func dial(issuer string) (*conn, error) {
 	if u.Port() == "" {
 		addr += ":80"
 	}
-	c := &conn{addr: addr, host: u.Host, cookies: map[string]string{}}
+	c := &conn{addr: addr, host: u.Host}
 	return c, c.connect()
 }
 
@@ -63,50 +68,82 @@ func (c *conn) get(path string, header ...string) (answer, error) {
 	return c.do(http.MethodGet, path, nil, header)
 }
 
-func (c *conn) post(path string, form url.Values, header ...string) (answer, error) {
-	return c.do(http.MethodPost, path, form, header)
+func (c *conn) post(path string, f form, header ...string) (answer, error) {
+	return c.do(http.MethodPost, path, f, header)
 }
 
 // do sends one request and reads its answer; header is name, value, name, value.
 // Cookies are kept as a browser would keep them, by name alone.
-func (c *conn) do(method, path string, form url.Values, header []string) (answer, error) {
-	b := &c.buf
-	b.Reset()
-	b.WriteString(method + " " + path + " HTTP/1.1\r\nHost: " + c.host + "\r\n")
+func (c *conn) do(method, path string, f form, header []string) (answer, error) {
+	b := append(c.request[:0], method...)
+	b = append(append(b, ' '), path...)
+	b = append(append(b, " HTTP/1.1\r\nHost: "...), c.host...)
 	for i := 0; i+1 < len(header); i += 2 {
-		b.WriteString(header[i] + ": " + header[i+1] + "\r\n")
+		b = append(append(append(append(b, "\r\n"...), header[i]...), ": "...), header[i+1]...)
 	}
-	if len(c.cookies) > 0 {
-		pairs := make([]string, 0, len(c.cookies))
-		for k, v := range c.cookies {
-			pairs = append(pairs, k+"="+v)
+	for i, k := range c.cookies {
+		before := "; "
+		if i == 0 {
+			before = "\r\nCookie: "
 		}
-		b.WriteString("Cookie: " + strings.Join(pairs, "; ") + "\r\n")
+		b = append(append(append(append(b, before...), k.name...), '='), k.value...)
 	}
-	if form != nil {
-		body := form.Encode()
-		b.WriteString("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
+	if method == http.MethodPost {
+		body := f.encode()
+		b = append(b, "\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: "...)
+		b = append(append(strconv.AppendInt(b, int64(len(body)), 10), "\r\n\r\n"...), body...)
 	} else {
-		b.WriteString("\r\n")
+		b = append(b, "\r\n\r\n"...)
 	}
-	if _, err := c.c.Write(b.Bytes()); err != nil {
+	c.request = b
+	if _, err := c.c.Write(b); err != nil {
 		return answer{}, err
 	}
-	res, err := http.ReadResponse(c.r, nil)
+	a := answer{}
+	err := c.reply.read(c.r, func(name, value []byte) {
+		switch {
+		case is(name, "Location"):
+			a.location = string(value)
+		case is(name, "Set-Cookie"):
+			c.keep(string(value))
+		}
+	})
 	if err != nil {
 		return answer{}, err
 	}
-	defer res.Body.Close()
-	a := answer{status: res.StatusCode, location: res.Header.Get("Location")}
-	for _, ck := range res.Cookies() {
-		if ck.MaxAge < 0 || ck.Value == "" {
-			delete(c.cookies, ck.Name)
-		} else {
-			c.cookies[ck.Name] = ck.Value
-		}
+	a.body = c.reply.body
+	if a.status, err = c.reply.status(); err != nil {
+		return answer{}, err
 	}
-	a.body, err = io.ReadAll(res.Body)
-	return a, err
+	return a, nil
+}
+
+// keep does what a Set-Cookie field says, as far as the server's cookies need it.
+func (c *conn) keep(field string) {
+	pair, attributes, _ := strings.Cut(field, ";")
+	name, value, _ := strings.Cut(pair, "=")
+	at := slices.IndexFunc(c.cookies, func(k cookie) bool { return k.name == name })
+	over := value == "" || strings.Contains(attributes, "Max-Age=0")
+	switch {
+	case over && at >= 0:
+		c.cookies = slices.Delete(c.cookies, at, at+1)
+	case over:
+	case at >= 0:
+		c.cookies[at].value = value
+	default:
+		c.cookies = append(c.cookies, cookie{name, value})
+	}
+}
+
+func (f form) encode() string {
+	var b strings.Builder
+	for i := 0; i+1 < len(f); i += 2 {
+		if i > 0 {
+			b.WriteByte('&')
+		}
+		b.WriteString(f[i] + "=" + url.QueryEscape(f[i+1]))
+	}
+	return b.String()
 }
 
 // want turns an unexpected status into an error that says what came instead.

@@ -126,6 +126,7 @@ type conns interface {
 type transaction interface {
 	exec(ctx context.Context, query string, args []any) (changed int64, err error)
 	execLater(ctx context.Context, query string, args []any) error
+	queryLater(ctx context.Context, query string, args []any, then func(cursor) error) error
 	query(ctx context.Context, query string, args []any) (cursor, error)
 	commit() error
 	rollback() // a connection that cannot is dropped

@@ -34,34 +34,53 @@ func (c pgConns) begin(life context.Context) (transaction, error) {
 		return nil, err
 	}
 	t := &pgTx{conn: conn, life: life}
-	t.queue("BEGIN", nil)
+	t.queue("BEGIN", nil, nil)
 	return t, nil
 }
 
 // pgTx sends what needs no answer of its own together with the next statement
-// that does: BEGIN always, execLater's too. Statements still run one after the
-// other, each with a snapshot of its own (READ COMMITTED).
+// that does: BEGIN always, execLater's and queryLater's too. Statements still run
+// one after the other, each with a snapshot of its own (READ COMMITTED).
 type pgTx struct {
 	conn   *pgxpool.Conn
 	life   context.Context //nolint:containedctx // of COMMIT and ROLLBACK, which no caller's context may break off
 	queued pgx.Batch
-	begun  bool // the server has been sent something
+	thens  []func(cursor) error // who reads the rows of each queued statement, nil for nobody
+	asked  bool                 // one of them is not nil
+	begun  bool                 // the server has been sent something
 }
 
-func (t *pgTx) queue(query string, args []any) { t.queued.Queue(query, args...) }
+func (t *pgTx) queue(query string, args []any, then func(cursor) error) {
+	t.queued.Queue(query, args...)
+	t.thens, t.asked = append(t.thens, then), t.asked || then != nil
+}
 
-// send hands the queue over and reads the answers of all but the last statement.
-func (t *pgTx) send(ctx context.Context) (pgx.BatchResults, error) {
-	batch := t.queued
-	t.queued, t.begun = pgx.Batch{}, true
+// send hands the queue over and reads the answers of all but the last few statements.
+func (t *pgTx) send(ctx context.Context, leave int) (pgx.BatchResults, error) {
+	batch, thens := t.queued, t.thens
+	t.queued, t.thens, t.asked, t.begun = pgx.Batch{}, nil, false, true
 	results := t.conn.SendBatch(ctx, &batch)
-	for range batch.Len() - 1 {
-		if _, err := results.Exec(); err != nil {
-			_ = results.Close() // it fails with the same
+	for _, then := range thens[:len(thens)-leave] {
+		if err := settle(results, then); err != nil {
+			_ = results.Close()
 			return nil, err
 		}
 	}
 	return results, nil
+}
+
+// settle reads the answer of the next statement of a batch.
+func settle(results pgx.BatchResults, then func(cursor) error) error {
+	if then == nil {
+		_, err := results.Exec()
+		return err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	return then(&pgRows{Rows: rows})
 }
 
 // run sends a statement that brings no rows, after what is queued.
@@ -69,8 +88,8 @@ func (t *pgTx) run(ctx context.Context, query string, args []any) (pgconn.Comman
 	if t.queued.Len() == 0 {
 		return t.conn.Exec(ctx, query, args...)
 	}
-	t.queue(query, args)
-	results, err := t.send(ctx)
+	t.queue(query, args, nil)
+	results, err := t.send(ctx, 1)
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
@@ -87,7 +106,12 @@ func (t *pgTx) exec(ctx context.Context, query string, args []any) (int64, error
 }
 
 func (t *pgTx) execLater(_ context.Context, query string, args []any) error {
-	t.queue(query, args)
+	t.queue(query, args, nil)
+	return nil
+}
+
+func (t *pgTx) queryLater(_ context.Context, query string, args []any, then func(cursor) error) error {
+	t.queue(query, args, then)
 	return nil
 }
 
@@ -99,8 +123,8 @@ func (t *pgTx) query(ctx context.Context, query string, args []any) (cursor, err
 		}
 		return &pgRows{Rows: rows}, nil
 	}
-	t.queue(query, args)
-	results, err := t.send(ctx)
+	t.queue(query, args, nil)
+	results, err := t.send(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +143,7 @@ func (t *pgTx) commit() error {
 		t.conn.Release()
 		return nil
 	}
-	tag, err := t.run(t.life, "COMMIT", nil)
+	tag, err := t.finish()
 	if err == nil && tag.String() != "COMMIT" { // that is how a failed transaction answers
 		err = errNotCommitted
 	}
@@ -129,6 +153,20 @@ func (t *pgTx) commit() error {
 	}
 	t.conn.Release()
 	return nil
+}
+
+// finish sends COMMIT with what is queued, unless an answer may yet speak against it.
+func (t *pgTx) finish() (pgconn.CommandTag, error) {
+	if t.asked {
+		results, err := t.send(t.life, 0)
+		if err != nil {
+			return pgconn.CommandTag{}, err
+		}
+		if err := results.Close(); err != nil {
+			return pgconn.CommandTag{}, err
+		}
+	}
+	return t.run(t.life, "COMMIT", nil)
 }
 
 func (t *pgTx) rollback() {

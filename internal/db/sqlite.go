@@ -146,6 +146,15 @@ func (t sqlTx) execLater(ctx context.Context, query string, args []any) error {
 	return err
 }
 
+func (t sqlTx) queryLater(ctx context.Context, query string, args []any, then func(cursor) error) error {
+	rows, err := t.tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	return then(rows)
+}
+
 func (t sqlTx) query(ctx context.Context, query string, args []any) (cursor, error) {
 	return t.tx.QueryContext(ctx, query, args...)
 }

@@ -62,6 +62,23 @@ func (d *DB) ExecLater(ctx context.Context, query string, args ...any) error {
 	return t.execLater(ctx, query, args)
 }
 
+// QueryRowLater is QueryRow for a statement of a transaction whose row the next
+// statement does not depend on. PostgreSQL is told of it together with that one,
+// or before COMMIT, which saves a round trip; only then is then given the row, which
+// it must Scan. What then returns is the error of the next statement, or of the
+// commit, and dooms the transaction. Until then args must not change. Outside a
+// transaction, and on SQLite, all of it happens at once.
+func (d *DB) QueryRowLater(ctx context.Context, then func(*Row) error, query string, args ...any) error {
+	t := d.txOf(ctx)
+	if t == nil {
+		return then(d.QueryRow(ctx, query, args...))
+	}
+	if err := checkText(query, args); err != nil {
+		return then(&Row{err: err})
+	}
+	return t.queryLater(ctx, query, args, then)
+}
+
 // Query runs a statement that returns rows. It joins the transaction in ctx,
 // where the rows must be read to the end or closed before the next statement.
 // Outside of one, a SELECT may run beside others and anything else commits by

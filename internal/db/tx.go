@@ -192,6 +192,19 @@ func (t *tx) execLater(ctx context.Context, query string, args []any) error {
 	return nil
 }
 
+func (t *tx) queryLater(ctx context.Context, query string, args []any, then func(*Row) error) error {
+	if err := t.enter(); err != nil {
+		return err
+	}
+	err := t.tx.queryLater(ctx, query, args, func(rows cursor) error {
+		return then(&Row{rows: &Rows{rows: rows, ended: func(error) {}}})
+	})
+	if err != nil {
+		return t.doom(classify(err))
+	}
+	return nil
+}
+
 func (t *tx) query(ctx context.Context, query string, args []any) (*Rows, error) {
 	if err := t.enter(); err != nil {
 		return nil, err

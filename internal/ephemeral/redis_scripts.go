@@ -98,25 +98,28 @@ local function refuse(refusal, i, log, sum, most, per)
 	end
 	if wait > refusal[3] then refusal[1], refusal[3] = i, wait end
 end
-for i, key in ipairs(KEYS) do
+local kept = redis.call('MGET', unpack(KEYS))
+for i = 1, #KEYS do
 	local most, own, per, at = tonumber(ARGV[4*i-2]), tonumber(ARGV[4*i-1]), tonumber(ARGV[4*i]), tonumber(ARGV[4*i+1])
-	local log, live, sum, last = load(key), {}, 0, 0
-	for j = 1, #log, 2 do
-		local moment, count = log[j], log[j+1]
-		if moment > at + per then
-			moment = math.max(at, last)
-			changed[i] = true
+	local log = kept[i] and cmsgpack.unpack(kept[i]) or {}
+	local n, sum = #log, 0
+	if n > 0 and log[n-1] > at + per then
+		local last = 0
+		for j = 1, n, 2 do
+			if log[j] > at + per then log[j] = math.max(at, last) end
+			last = log[j]
 		end
-		last = moment
-		if moment + per > now then
-			live[#live+1] = moment
-			live[#live+1] = count
-			sum = sum + count
-		end
+		changed[i] = true
 	end
-	logs[i] = live
-	refuse(hard, i, live, sum, most, per)
-	refuse(soft, i, live, sum, own, per)
+	local first = 1
+	while first < n and log[first] + per <= now do first = first + 2 end
+	if first > 1 then log = {unpack(log, first)} end
+	for j = 2, #log, 2 do sum = sum + log[j] end
+	logs[i] = log
+	if sum >= own then
+		refuse(hard, i, log, sum, most, per)
+		refuse(soft, i, log, sum, own, per)
+	end
 end
 local answer = {0}
 if hard[1] > 0 then answer = hard elseif soft[1] > 0 then answer = soft end
@@ -135,7 +138,7 @@ for i, key in ipairs(KEYS) do
 		changed[i] = true
 	end
 	if changed[i] and #log > 0 then
-		save(key, log, 'PX', string.format('%.0f', math.ceil((log[#log-1] + per - now) / 1000) + 60000))
+		save(key, log, 'PX', math.ceil((log[#log-1] + per - now) / 1000) + 60000)
 	end
 end
 return answer

@@ -179,10 +179,11 @@ func (s *Server) Serve(ctx context.Context, started func(public net.Addr)) error
 	for i, srv := range servers {
 		go func() { failed <- srv.Serve(listeners[i]) }()
 	}
-	debug.FreeOSMemory() // what start-up needed and serving does not
 	if started != nil {
 		started(public.Addr())
 	}
+	debug.FreeOSMemory() // what start-up needed and serving does not
+	releaseProgram()
 
 	var result error
 	select {

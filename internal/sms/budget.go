@@ -23,13 +23,15 @@ type sent struct {
 	delivered               bool // the carrier says that it arrived
 }
 
-// countSends reads what counts for the number now, newest first: all rows of
-// the last 24 h but the rejected ones, and no more of them than the budget.
-func (s *Service) countSends(ctx context.Context, lookup []byte, now time.Time) ([]sent, error) {
+// countSends reads what counts for the number, newest first: all rows of the last
+// 24 h but the rejected ones, and no more of them than the budget. The caller has
+// asked for the number's lock; what leaves a window while that is waited for is
+// read all the same, so the present is to be taken afterwards.
+func (s *Service) countSends(ctx context.Context, lookup []byte) ([]sent, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT reserved_at, known_device, id, challenge_id, provider, receipt = 'delivered' FROM sms_ledger
 		WHERE lookup = $1 AND reserved_at > $2 AND state <> 'rejected'
-		ORDER BY reserved_at DESC LIMIT $3`, lookup, db.Micros(now.Add(-day)), s.config.PerDay)
+		ORDER BY reserved_at DESC LIMIT $3`, lookup, db.Micros(time.Now().Add(-day)), s.config.PerDay)
 	if err != nil {
 		return nil, fmt.Errorf("count messages: %w", err)
 	}

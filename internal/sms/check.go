@@ -82,14 +82,14 @@ type try struct {
 }
 
 // countTry charges the try to the number's pool and to the challenge, or to neither:
-// one transaction of two statements. Both count before anything is compared,
+// one transaction of two statements, sent together. Both count before anything is compared,
 // and the number's charge is given back when a Proof is consumed.
 func (s *Service) countTry(ctx context.Context, ref Ref) (try, error) {
 	var t try
 	err := s.db.Tx(ctx, func(ctx context.Context) error {
 		now := time.Now()
 		t = try{}
-		after, charged, err := s.chargeNumber(ctx, ref, now)
+		after, err := s.chargeNumber(ctx, ref, now)
 		if err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (s *Service) countTry(ctx context.Context, ref Ref) (try, error) {
 			return fmt.Errorf("count try of challenge: %w", err)
 		}
 		switch {
-		case charged:
+		case after.charged:
 			t.charged, t.consecutive = entry(now), after.of(t.known).consecutive
 		case !s.indexes[string(t.lookup)]:
 			return s.whyNotNumber(ctx, t.lookup, t.known, now)

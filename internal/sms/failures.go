@@ -82,13 +82,15 @@ const (
 )
 
 // chargeNumber adds a failure to the number of ref's live challenge, in the pool
-// of that challenge, if each of its windows has room; false if one has not, or
+// of that challenge, if each of its windows has room; not if one has none, or
 // there is no such challenge or number. It is the same decision as refuseTry,
 // made by the statement that charges, so that no two tries share the last place.
-func (s *Service) chargeNumber(ctx context.Context, ref Ref, now time.Time) (after record, charged bool, err error) {
+// What it returns is filled once the next statement is answered.
+func (s *Service) chargeNumber(ctx context.Context, ref Ref, now time.Time) (*charge, error) {
 	c := &s.config
 	keep := entrySize * max(c.FailuresPerHour, c.FailuresPerDay)
-	err = s.db.QueryRow(ctx, `
+	after := &charge{}
+	err := s.db.QueryRowLater(ctx, after.read, `
 		UPDATE sms_numbers AS n SET touched_at = $1,
 			failures = CASE WHEN c.known_device THEN n.failures ELSE `+sqlCharged+` END,
 			known_failures = CASE WHEN c.known_device THEN `+sqlCharged+` ELSE n.known_failures END,
@@ -104,15 +106,26 @@ func (s *Service) chargeNumber(ctx context.Context, ref Ref, now time.Time) (aft
 		today(), keep, keep-entrySize-1, entry(now), c.FailuresTotal,
 		entrySize*c.FailuresPerHour, entrySize*c.FailuresPerHour-1, strings.TrimSpace(entry(now.Add(-time.Hour))),
 		entrySize*c.FailuresPerDay, entrySize*c.FailuresPerDay-1, strings.TrimSpace(entry(now.Add(-day))),
-		ref.ID, ref.Flow, ref.ClientID, string(ref.Purpose), db.Micros(now),
-	).Scan(after.fields()...)
-	if errors.Is(err, db.ErrNotFound) {
-		return record{}, false, nil
-	}
+		ref.ID, ref.Flow, ref.ClientID, string(ref.Purpose), db.Micros(now))
 	if err != nil {
-		return record{}, false, fmt.Errorf("charge number: %w", err)
+		return nil, fmt.Errorf("charge number: %w", err)
 	}
-	return after, true, nil
+	return after, nil
+}
+
+// charge is a number after a try was charged to it, if it was.
+type charge struct {
+	record
+	charged bool
+}
+
+func (c *charge) read(row *db.Row) error {
+	err := row.Scan(c.fields()...)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil
+	}
+	c.charged = err == nil
+	return err
 }
 
 // whyNotNumber says why a pool of a number took no charge.

@@ -2,6 +2,7 @@ package sms
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,9 +22,10 @@ type Proof struct {
 	charged string // its entry there, "" for none
 }
 
-// Consume uses the proof up inside the transaction in ctx, by two statements:
-// exactly one Consume of a challenge succeeds, others fail with ErrCodeExpired,
-// and the caller must roll back then. What Check charged to the number is given
+// Consume uses the proof up inside the transaction in ctx, by two statements that
+// are sent with the caller's next one: exactly one Consume of a challenge succeeds,
+// the transactions of the others fail with ErrCodeExpired, at once, at the next
+// statement or at the commit, and are rolled back. What Check charged to the number is given
 // back and its rows of wrong codes end, those of both pools: the number is proved.
 func (p Proof) Consume(ctx context.Context) error {
 	s := p.service
@@ -44,15 +46,20 @@ func (p Proof) Consume(ctx context.Context) error {
 				return fmt.Errorf("give a try back: %w", err)
 			}
 		}
-		n, err := s.db.Exec(ctx, `
-			UPDATE sms_challenges SET consumed_at = $2 WHERE id = $1 AND consumed_at IS NULL AND expires_at > $2`,
-			p.id, now)
-		if err != nil {
-			return fmt.Errorf("consume challenge: %w", err)
-		}
-		if n != 1 {
-			return ErrCodeExpired
-		}
-		return nil
+		return s.db.QueryRowLater(ctx, consumed, `
+			UPDATE sms_challenges SET consumed_at = $2 WHERE id = $1 AND consumed_at IS NULL AND expires_at > $2
+			RETURNING id`, p.id, now)
 	})
+}
+
+func consumed(row *db.Row) error {
+	var id string
+	err := row.Scan(&id)
+	if errors.Is(err, db.ErrNotFound) {
+		return ErrCodeExpired
+	}
+	if err != nil {
+		return fmt.Errorf("consume challenge: %w", err)
+	}
+	return nil
 }

@@ -46,13 +46,13 @@ func (s *Service) reserve(ctx context.Context, r Request, lookup []byte, region 
 		if err != nil {
 			return err
 		}
+		sends, err := s.countSends(ctx, lookup)
+		if err != nil {
+			return err
+		}
 		now := clock() // after the lock: what was sent before it was got is in the past
 		if f := s.config.refuseTry(wrong.of(r.KnownDevice), now); f != nil {
 			return f // the code could not be used
-		}
-		sends, err := s.countSends(ctx, lookup, now)
-		if err != nil {
-			return err
 		}
 		if f := s.config.refuseSend(sends, now, r.KnownDevice); f != nil {
 			if final(sends, now) {
@@ -101,8 +101,8 @@ func (s *Service) reserveSecond(ctx context.Context, r reservation, provider str
 		if _, err := s.lockNumber(ctx, r.draft.lookup); err != nil {
 			return err
 		}
+		sends, err := s.countSends(ctx, r.draft.lookup)
 		now := clock()
-		sends, err := s.countSends(ctx, r.draft.lookup, now)
 		arrived := slices.ContainsFunc(sends, func(m sent) bool { return m.id == r.message.ID && m.delivered })
 		if err != nil || arrived || limits.refuseSend(sends, now, r.draft.known) != nil {
 			return err
@@ -128,18 +128,17 @@ func (s *Service) reserveSecond(ctx context.Context, r reservation, provider str
 }
 
 // lockNumber makes the number's row if there is none and holds it until the
-// transaction ends. touched_at is kept to the day, so that its index does not
-// change with every message.
-func (s *Service) lockNumber(ctx context.Context, lookup []byte) (record, error) {
-	var r record
-	err := s.db.QueryRow(ctx, `
+// transaction ends. What it returns is filled once the next statement is answered.
+// touched_at is kept to the day, so that its index does not change with every message.
+func (s *Service) lockNumber(ctx context.Context, lookup []byte) (*record, error) {
+	r := &record{}
+	err := s.db.QueryRowLater(ctx, func(row *db.Row) error { return row.Scan(r.fields()...) }, `
 		INSERT INTO sms_numbers (lookup, touched_at, failures, consecutive, known_failures, known_consecutive)
 		VALUES ($1, $2, '', 0, '', 0)
 		ON CONFLICT (lookup) DO UPDATE SET touched_at = excluded.touched_at
-		RETURNING failures, consecutive, known_failures, known_consecutive`, lookup, today(),
-	).Scan(r.fields()...)
+		RETURNING failures, consecutive, known_failures, known_consecutive`, lookup, today())
 	if err != nil {
-		return record{}, fmt.Errorf("lock number: %w", err)
+		return nil, fmt.Errorf("lock number: %w", err)
 	}
 	return r, nil
 }

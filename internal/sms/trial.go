@@ -74,11 +74,11 @@ func (s *Service) reserveTrial(ctx context.Context, m Message) error {
 		if _, err := s.lockNumber(ctx, lookup); err != nil {
 			return err
 		}
-		now := clock()
-		sends, err := s.countSends(ctx, lookup, now)
+		sends, err := s.countSends(ctx, lookup)
 		if err != nil {
 			return err
 		}
+		now := clock()
 		if f := s.config.refuseSend(sends, now, false); f != nil {
 			return f
 		}

@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -94,15 +95,14 @@ func (s *Service) Create(ctx context.Context, n sms.Number, claims map[string]an
 	now := db.Time(db.Micros(time.Now()))
 	u := User{ID: uuid.NewString(), Status: Active, Phone: n, Claims: claims, CreatedAt: now, UpdatedAt: now}
 	err = s.db.Tx(ctx, func(ctx context.Context) error {
-		ok, err := s.insert(ctx, u, n.Index(s.vault))
-		if err != nil {
+		if err := s.insert(ctx, u, n.Index(s.vault)); err != nil {
 			return err
-		}
-		if !ok {
-			return fmt.Errorf("the number has an account: %w", db.ErrConflict)
 		}
 		return s.record(ctx, "user.created", operator, u.ID, nil)
 	})
+	if errors.Is(err, db.ErrConflict) {
+		return User{}, fmt.Errorf("the number has an account: %w", db.ErrConflict)
+	}
 	if err != nil {
 		return User{}, err
 	}

@@ -91,8 +91,8 @@ func (s *Service) SignInBySMS(ctx context.Context, p sms.Proof, a Attempt) (Sign
 		in, err := s.signIn(ctx, p, a)
 		switch {
 		case errors.Is(err, db.ErrConflict) && try < 3:
-			// An operator deleted the account between two of our statements;
-			// all was rolled back, and the number is a new one now.
+			// Another sign-in registered the number, or an operator deleted its account,
+			// between two of our statements; all was rolled back.
 			continue
 		case errors.As(err, &unasked):
 			a.verdict = s.verdictOn(ctx, p.Number, unasked.since)
@@ -285,46 +285,35 @@ func authTime(now time.Time, after int64) time.Time {
 }
 
 // register makes an account for a proven number. The key of identifiers decides
-// between two sign-ins of one new number; the loser takes its row back and
-// continues with the winner's account.
+// between two sign-ins of one new number: the loser's transaction fails with
+// db.ErrConflict, and SignInBySMS runs it again, which finds the winner's account.
 func (s *Service) register(ctx context.Context, n sms.Number, lookup []byte, now time.Time) (SignedIn, error) {
 	now = db.Time(db.Micros(now))
 	u := User{
 		ID: uuid.NewString(), Status: Active, Phone: n, PhoneVerifiedAt: now, CreatedAt: now, UpdatedAt: now,
 	}
-	won, err := s.insert(ctx, u, lookup)
-	if err != nil {
+	if err := s.insert(ctx, u, lookup); err != nil {
 		return SignedIn{}, err
 	}
-	if won {
-		return SignedIn{User: u, AuthTime: now, Created: true}, nil
-	}
-	if _, err := s.db.Exec(ctx, `DELETE FROM users WHERE id = $1`, u.ID); err != nil {
-		return SignedIn{}, fmt.Errorf("take back a second account: %w", err)
-	}
-	acc, err := s.accountOf(ctx, lookup)
-	return SignedIn{User: acc.User, AuthTime: authTime(now, acc.after)}, err
+	return SignedIn{User: u, AuthTime: now, Created: true}, nil
 }
 
-// insert writes an account and its number; false if the number has one already,
-// and then the users row is the caller's to take back.
-func (s *Service) insert(ctx context.Context, u User, lookup []byte) (bool, error) {
+// insert writes an account and its number by statements that nobody waits for. If
+// the number has an account the transaction fails with db.ErrConflict, here or later.
+func (s *Service) insert(ctx context.Context, u User, lookup []byte) error {
 	claims, err := encodeClaims(u.Claims)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if err := s.db.ExecLater(ctx, `INSERT INTO users (id, status, claims, created_at, updated_at, seen_at) VALUES ($1, $2, $3, $4, $5, $4)`,
 		u.ID, u.Status, claims, db.Micros(u.CreatedAt), db.Micros(u.UpdatedAt)); err != nil {
-		return false, fmt.Errorf("insert user: %w", err)
+		return fmt.Errorf("insert user: %w", err)
 	}
-	n, err := s.db.Exec(ctx, `
-		INSERT INTO identifiers (kind, lookup, user_id, sealed, verified_at) VALUES ('phone', $1, $2, $3, $4)
-		ON CONFLICT (kind, lookup) DO NOTHING`,
-		lookup, u.ID, s.seal(u.Phone.E164(), u.ID), verifiedMicros(u))
-	if err != nil {
-		return false, fmt.Errorf("insert identifier: %w", err)
+	if err := s.db.ExecLater(ctx, `INSERT INTO identifiers (kind, lookup, user_id, sealed, verified_at) VALUES ('phone', $1, $2, $3, $4)`,
+		lookup, u.ID, s.seal(u.Phone.E164(), u.ID), verifiedMicros(u)); err != nil {
+		return fmt.Errorf("insert identifier: %w", err)
 	}
-	return n == 1, nil
+	return nil
 }
 
 // keepAgreement writes down that the person agreed to a version of the terms,

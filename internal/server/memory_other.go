@@ -1,0 +1,6 @@
+//go:build !linux
+
+package server
+
+// releaseProgram is for Linux alone.
+func releaseProgram() {}
