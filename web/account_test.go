@@ -13,7 +13,8 @@ import (
 func TestTimesAreSaidAsPeopleSayThem(t *testing.T) {
 	s := newSite(t, Options{})
 	for past, want := range map[time.Duration][2]string{
-		-time.Hour: {"刚刚", "just now"}, 0: {"刚刚", "just now"}, 59 * time.Second: {"刚刚", "just now"},
+		-7 * 24 * time.Hour: {"2026年11月27日 12:00", "27 November 2026, 04:00"}, -time.Hour: {"2026年11月20日 13:00", "20 November 2026, 05:00"},
+		-time.Minute: {"刚刚", "just now"}, 0: {"刚刚", "just now"}, 59 * time.Second: {"刚刚", "just now"},
 		time.Minute: {"1 分钟前", "1 minute ago"}, 59*time.Minute + 59*time.Second: {"59 分钟前", "59 minutes ago"},
 		time.Hour: {"1 小时前", "1 hour ago"}, 24*time.Hour - 1: {"23 小时前", "23 hours ago"},
 		24 * time.Hour: {"2026年11月19日 12:00", "19 November 2026, 04:00"}, 10 * time.Hour * 24: {"2026年11月10日 12:00", "10 November 2026, 04:00"},

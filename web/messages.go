@@ -289,6 +289,8 @@ func (e *edition) day(t time.Time) string   { return t.In(e.zone).Format(e.fixed
 func (e *edition) ago(d time.Duration, otherwise string) string {
 	unit, per := "minutes", time.Minute
 	switch {
+	case d < -time.Minute: // what is to come
+		return otherwise
 	case d < time.Minute: // also what another server's clock puts into the future
 		return e.fixed["ago.now"]
 	case d >= 24*time.Hour:
