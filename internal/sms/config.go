@@ -22,7 +22,7 @@ type Config struct {
 	MaxTries   int           // wrong codes that end a challenge; 5
 
 	// Messages to one number.
-	PerHour      int // 5
+	PerHour      int // and one on top for recognised devices where strangers used them up; 5
 	PerDay       int // 10 in 24 h
 	KnownReserve int // of PerDay, for recognised devices alone; 4 of 10
 
