@@ -103,8 +103,8 @@ type Limits struct {
 	PerAddressNumbers10m int           `yaml:"per_address_numbers_10m" env:"PER_ADDRESS_NUMBERS_10M" doc:"different requests for codes from one address (IPv4 or IPv6 /64) in 10 minutes"`
 	PerAddressHour       int           `yaml:"per_address_hour" env:"PER_ADDRESS_HOUR" doc:"messages asked for from one address in an hour"`
 	PerAddressDay        int           `yaml:"per_address_day" env:"PER_ADDRESS_DAY" doc:"messages asked for from one address in a day"`
-	PerClientHour        int           `yaml:"per_client_hour" env:"PER_CLIENT_HOUR" doc:"messages through one client in an hour"`
-	PerClientDay         int           `yaml:"per_client_day" env:"PER_CLIENT_DAY" doc:"messages through one client in a day"`
+	PerClientHour        int           `yaml:"per_client_hour" env:"PER_CLIENT_HOUR" doc:"messages through one client in an hour, and a tenth on top for recognised devices"`
+	PerClientDay         int           `yaml:"per_client_day" env:"PER_CLIENT_DAY" doc:"messages through one client in a day, and a tenth on top for recognised devices"`
 	ServicePerSecond     int           `yaml:"service_per_second" env:"SERVICE_PER_SECOND" doc:"messages of the whole service in a second"`
 	ServicePerDay        int           `yaml:"service_per_day" env:"SERVICE_PER_DAY" doc:"messages of the whole service in a day, and a tenth on top for recognised devices; raise it knowingly, it bounds what an attack can cost"`
 	BudgetPerDay         Amount        `yaml:"budget_per_day" env:"BUDGET_PER_DAY" doc:"money that messages may cost in a day by sms.prices, and a tenth on top for recognised devices; empty for no such budget"`

@@ -14,6 +14,11 @@ import (
 // day is the longest window of the ledger and of failures.
 const day = 24 * time.Hour
 
+// knownInHour is how many a recognised device may have on top of PerHour when
+// strangers have used that up: else whoever bombs a number keeps its owner out for
+// an hour, whatever is left of the day.
+const knownInHour = 1
+
 // sent is one message that counts against its number's budget.
 type sent struct {
 	at    int64 // Unix microseconds
@@ -56,10 +61,12 @@ func (s *Service) countSends(ctx context.Context, lookup []byte) ([]sent, error)
 // clock that was set back, count like now.
 func (c *Config) refuseSend(sends []sent, now time.Time, known bool) *fault.Error {
 	all := make([]int64, len(sends))
-	var strangers []int64
+	var strangers, recognised []int64
 	for i, m := range sends {
 		all[i] = m.at
-		if !m.known {
+		if m.known {
+			recognised = append(recognised, m.at)
+		} else {
 			strangers = append(strangers, m.at)
 		}
 	}
@@ -71,11 +78,16 @@ func (c *Config) refuseSend(sends []sent, now time.Time, known bool) *fault.Erro
 	}
 	windows := []window{
 		{all, 1, c.Cooldown, ErrTooSoon},
-		{all, c.PerHour, time.Hour, ErrHourlyLimit},
 		{all, c.PerDay, day, ErrDailyLimit},
 	}
-	if !known {
-		windows = append(windows, window{strangers, c.PerDay - c.KnownReserve, day, ErrDailyLimit})
+	if known {
+		windows = append(windows,
+			window{recognised, c.PerHour, time.Hour, ErrHourlyLimit},
+			window{all, c.PerHour + knownInHour, time.Hour, ErrHourlyLimit})
+	} else {
+		windows = append(windows,
+			window{all, c.PerHour, time.Hour, ErrHourlyLimit},
+			window{strangers, c.PerDay - c.KnownReserve, day, ErrDailyLimit})
 	}
 	longest := slices.MaxFunc(windows, func(a, b window) int {
 		return cmp.Compare(wait(a.times, a.limit, a.per, now), wait(b.times, b.limit, b.per, now))

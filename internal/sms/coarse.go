@@ -107,14 +107,14 @@ func (s *Service) quotas(a *asking) []quota {
 	if code := callingCode(strings.TrimPrefix(a.Number.E164(), "+")); code != s.homeCode {
 		add("dial_code", "day", code, day, 0, a.room(c.PerDialCodeDay), 0)
 	}
-	add("client", "hour", a.ClientID, time.Hour, 0, c.PerClientHour, 0)
-	add("client", "day", a.ClientID, day, 0, c.PerClientDay, 0)
+	add("client", "hour", a.ClientID, time.Hour, 0, a.room(c.PerClientHour), 0)
+	add("client", "day", a.ClientID, day, 0, a.room(c.PerClientDay), 0)
 	add("service", "second", "", time.Second, 0, c.PerServiceSecond, 0)
 	add("service", "day", "", day, int(share(int64(c.PerServiceDay), checkPercent)), a.room(c.PerServiceDay), levelBreaker)
 	return q
 }
 
-// room is how far a request may go in what all of the service share: recognised
+// room is how far a request may go in what many people share: recognised
 // devices have a tenth on top that strangers cannot use up.
 func (a *asking) room(n int) int {
 	if a.stranger() {
@@ -223,8 +223,9 @@ func (s *Service) refuseByMemory(quotas []quota) (no *denial) {
 				continue
 			}
 			w := s.full.wait(q.stop(soft), now)
-			if w > 0 && (no == nil || w > no.wait) {
-				no = &denial{q.scope, q.window, q.levelOf(soft), w}
+			level := q.levelOf(soft)
+			if w > 0 && (no == nil || level > no.level || level == no.level && w > no.wait) {
+				no = &denial{q.scope, q.window, level, w}
 			}
 		}
 		if no != nil {

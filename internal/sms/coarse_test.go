@@ -28,9 +28,9 @@ func TestCoarseLimits(t *testing.T) {
 		"one /64 is one address":  {Config{PerAddressHour: 2}, v6, false, 10},
 		"other addresses go on":   {Config{PerAddressHour: 2}, v4, false, 25},
 		"no address at all":       {Config{PerAddressHour: 2}, func(int) netip.Addr { return netip.Addr{} }, false, 10},
-		"client per hour":         {Config{PerClientHour: 10}, v4, false, 10},
-		"client per day":          {Config{PerClientDay: 10}, v4, false, 10},
-		"service per day":         {Config{PerServiceDay: 10}, v4, false, 11}, // a tenth on top is for them
+		"client per hour":         {Config{PerClientHour: 10}, v4, false, 11}, // a tenth on top is for them
+		"client per day":          {Config{PerClientDay: 10}, v4, false, 11},
+		"service per day":         {Config{PerServiceDay: 10}, v4, false, 11},
 		"re-sends name no number": {Config{PerAddressNumbers: 2}, same, true, 25},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,7 +22,7 @@ type Config struct {
 	MaxTries   int           // wrong codes that end a challenge; 5
 
 	// Messages to one number.
-	PerHour      int // 5
+	PerHour      int // and one on top for recognised devices where strangers used them up; 5
 	PerDay       int // 10 in 24 h
 	KnownReserve int // of PerDay, for recognised devices alone; 4 of 10
 
@@ -40,8 +40,8 @@ type Config struct {
 	PerDeviceNumbers  int // a day, re-sends apart, then a human check; 3
 	PerDeviceDay      int // 10
 	PerDialCodeDay    int // of a calling code that is not the first region's; 50
-	PerClientHour     int // 600
-	PerClientDay      int // 5,000
+	PerClientHour     int // and a tenth on top for recognised devices; 600
+	PerClientDay      int // the same; 5,000
 	PerServiceSecond  int // 20
 	PerServiceDay     int // at 50 % an alert, at 80 % a human check for strangers, at 100 % no more for them; 10,000
 

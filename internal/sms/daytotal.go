@@ -218,12 +218,12 @@ func (s *Service) refuseByBudget(a *asking, b budget) *denial {
 	return nil
 }
 
-// account puts a settled message on the day's account, or takes one off that was
-// given back.
-func (s *Service) account(o outcome, cost Millionths) {
+// account corrects the day's account by what a settled message costs more or less
+// than it was reserved with, and takes one off that was given back.
+func (s *Service) account(o outcome, more Millionths) {
+	var messages int64
 	if o.state == rejected {
-		s.day.add(time.Now(), -1, 0)
-		return
+		messages = -1
 	}
-	s.day.add(time.Now(), 0, int64(cost))
+	s.day.add(time.Now(), messages, int64(more))
 }

@@ -132,6 +132,40 @@ func TestRejectedMessagesCostNothing(t *testing.T) {
 	})
 }
 
+// A message whose process died before its outcome was written down may have been
+// sent: the day's money counts it like one of which nobody knows.
+func TestMessagesOfADeadProcessCostMoney(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		c := Config{Prices: map[string]map[string]Millionths{"fake": {"CN": 45_000}}, Currency: "CNY"}
+		f := newFixture(t, d, c)
+		if _, err := f.prepare(t.Context(), stranger(t, 1), "CN", false); err != nil {
+			t.Fatal(err)
+		}
+		next := newFixture(t, d, c)
+		for name, f := range map[string]*fixture{"the same process": f, "the next one": next} {
+			if name != "the same process" {
+				if err := f.look(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n, cost := f.day.sum(time.Now(), messagesOf), f.day.sum(time.Now(), costOf); n != 1 || cost != 45_000 {
+				t.Errorf("%s: %d messages for %d", name, n, cost)
+			}
+		}
+		f.send(t, stranger(t, 2))
+		f.provider.set(fails(BadNumber, "bad"))
+		_, _ = f.Send(t.Context(), stranger(t, 3))
+		for _, state := range []string{"added", "read"} {
+			if n, cost := f.day.sum(time.Now(), messagesOf), f.day.sum(time.Now(), costOf); n != 2 || cost != 90_000 {
+				t.Errorf("%s: %d messages for %d", state, n, cost)
+			}
+			if err := f.look(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 // What was sent is written down with its price, by provider and region.
 func TestSpend(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {

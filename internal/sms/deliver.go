@@ -127,7 +127,7 @@ func (s *Service) finish(ctx context.Context, r reservation, o outcome, took tim
 		// The row stays reserved, which counts like unknown.
 		s.log().ErrorContext(ctx, "settle a message", "message_id", r.message.ID, "state", o.state, "error", err)
 	} else {
-		s.account(o, cost)
+		s.account(o, cost-r.cost)
 	}
 	if o.reason != "" {
 		s.log().LogAttrs(ctx, level(o), "a message met trouble", slog.String("message_id", r.message.ID),

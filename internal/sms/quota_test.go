@@ -87,8 +87,8 @@ func edges() map[string]edge {
 		"a calling code": {Config{Regions: []string{"CN", "US"}, PerDialCodeDay: 3}, func(t *testing.T, i int, r *Request) {
 			r.Number = number(t, fmt.Sprintf("+120255501%02d", i))
 		}, -1, 3, 4, "dial_code", "day", "", day},
-		"a client's hour":   {Config{PerClientHour: 3}, nil, -1, 3, 3, "client", "hour", "", time.Hour},
-		"a client's day":    {Config{PerClientDay: 3}, nil, -1, 3, 3, "client", "day", "", day},
+		"a client's hour":   {Config{PerClientHour: 3}, nil, -1, 3, 4, "client", "hour", "", time.Hour},
+		"a client's day":    {Config{PerClientDay: 3}, nil, -1, 3, 4, "client", "day", "", day},
 		"the service's day": {Config{PerServiceDay: 10}, nil, 8, 10, 11, "service", "day", "3", day},
 		"a virtual operator": {Config{}, func(t *testing.T, i int, r *Request) {
 			r.Number = number(t, fmt.Sprintf("+86170%04d%04d", i, i))
@@ -314,6 +314,42 @@ func TestAnEasyHumanCheckIsNoHarderOne(t *testing.T) {
 			r.Human = c.level
 			f.send(t, r)
 		})
+	}
+}
+
+// Strangers who use a client's limits up leave something to recognised devices.
+func TestStrangersDoNotUseAClientUp(t *testing.T) {
+	f := newFixture(t, dbtest.Open(t), Config{PerClientHour: 3, PerClientDay: 3})
+	for i := range 3 {
+		f.send(t, stranger(t, i))
+	}
+	wantFault(t, second(f.Send(t.Context(), stranger(t, 3))), ErrRateLimited)
+	owner := stranger(t, 4)
+	owner.KnownDevice = true
+	f.send(t, owner)
+}
+
+// Of several human checks that are due by what was full moments ago the hardest is
+// asked for, so that nobody does one after another.
+func TestTheHardestCheckIsAskedForFirst(t *testing.T) {
+	f := newFixture(t, dbtest.Open(t), Config{PerAddressHour: 1, PerPrefix10m: 1})
+	near := func(i int) Request {
+		r := stranger(t, i)
+		r.Number = number(t, fmt.Sprintf("+861380013%04d", 8000+20*i))
+		return r
+	}
+	f.send(t, near(1))
+	wantFault(t, second(f.Send(t.Context(), near(2))), ErrHumanCheckRequired)
+	f.seen.wantRefusal(t, "prefix", "10m", true)
+	elsewhere := stranger(t, 0)
+	f.send(t, elsewhere)
+	elsewhere.Number = stranger(t, 1).Number
+	wantFault(t, second(f.Send(t.Context(), elsewhere)), ErrHumanCheckRequired)
+	f.seen.wantRefusal(t, "address", "hour", true)
+	both := near(3)
+	both.Address = elsewhere.Address
+	if fl := wantFault(t, second(f.Send(t.Context(), both)), ErrHumanCheckRequired); fl.Params["level"] != "2" {
+		t.Errorf("level %s, want 2", fl.Params["level"])
 	}
 }
 

@@ -27,6 +27,7 @@ type reservation struct {
 	draft     draft
 	plan      []Provider // who is asked, in this order
 	refund    func()     // gives it back to the coarse limits
+	cost      Millionths // that the ledger has for it until it is settled
 }
 
 // reserve takes a message out of the number's budget: one transaction of at
@@ -39,6 +40,7 @@ func (s *Service) reserve(ctx context.Context, r Request, lookup []byte, region 
 	var (
 		c    Challenge
 		plan []Provider
+		cost Millionths
 	)
 	route := s.route(region).serving(r.Number, r.Purpose)
 	err := s.db.Tx(ctx, func(ctx context.Context) error {
@@ -66,12 +68,13 @@ func (s *Service) reserve(ctx context.Context, r Request, lookup []byte, region 
 		}
 		m.TTL = c.ExpiresAt.Sub(now)
 		plan = s.plan(route, usedFor(c.ID, sends))
-		return s.enterLedger(ctx, m.ID, c.ID, fresh, region, plan[0].Name(), now)
+		cost = s.config.cost(unknown, plan[0].Name(), region)
+		return s.enterLedger(ctx, m.ID, c.ID, fresh, region, plan[0].Name(), cost, now)
 	})
 	if err != nil {
 		return reservation{}, fmt.Errorf("reserve a message: %w", err)
 	}
-	return reservation{message: m, challenge: c, region: region, draft: fresh, plan: plan}, nil
+	return reservation{message: m, challenge: c, region: region, draft: fresh, plan: plan, cost: cost}, nil
 }
 
 // usedFor is the providers of a challenge's messages that are not known to have
@@ -93,7 +96,7 @@ func usedFor(challenge string, sends []sent) []string {
 // says that the first message arrived.
 func (s *Service) reserveSecond(ctx context.Context, r reservation, provider string) (second reservation, ok bool, err error) {
 	second = r
-	second.message.ID = db.NewID()
+	second.message.ID, second.cost = db.NewID(), s.config.cost(unknown, provider, r.region)
 	limits := s.config
 	limits.Cooldown = 0
 	err = s.db.Tx(ctx, func(ctx context.Context) error {
@@ -116,13 +119,13 @@ func (s *Service) reserveSecond(ctx context.Context, r reservation, provider str
 		ok = true
 		second.message.TTL = r.challenge.ExpiresAt.Sub(now)
 		second.challenge.ResendAt = now.Add(s.config.Cooldown)
-		return s.enterLedger(ctx, second.message.ID, r.challenge.ID, r.draft, r.region, provider, now)
+		return s.enterLedger(ctx, second.message.ID, r.challenge.ID, r.draft, r.region, provider, second.cost, now)
 	})
 	if err != nil {
 		return reservation{}, false, fmt.Errorf("reserve a second message: %w", err)
 	}
 	if ok {
-		s.day.add(time.Now(), 1, 0)
+		s.day.add(time.Now(), 1, int64(second.cost))
 	}
 	return second, ok, nil
 }
@@ -176,12 +179,13 @@ func (s *Service) repeatOrInsert(ctx context.Context, fresh draft, sends []sent,
 	return c, fresh.secret.code, nil
 }
 
-func (s *Service) enterLedger(ctx context.Context, id, challenge string, d draft, region, provider string, now time.Time) error {
+// enterLedger writes the row of a message, with what it costs if it is never settled.
+func (s *Service) enterLedger(ctx context.Context, id, challenge string, d draft, region, provider string, cost Millionths, now time.Time) error {
 	err := s.db.ExecLater(ctx, `
 		INSERT INTO sms_ledger (id, challenge_id, lookup, purpose, client_id, region, prefix, known_device,
-			state, provider, provider_ref, reason, reserved_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'reserved', $10, '', '', $9)`,
-		id, challenge, d.lookup, string(d.ref.Purpose), d.ref.ClientID, region, d.prefix, d.known, db.Micros(now), provider)
+			state, provider, provider_ref, reason, reserved_at, cost)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'reserved', $10, '', '', $9, $11)`,
+		id, challenge, d.lookup, string(d.ref.Purpose), d.ref.ClientID, region, d.prefix, d.known, db.Micros(now), provider, int64(cost))
 	if err != nil {
 		return fmt.Errorf("enter message in the ledger: %w", err)
 	}

@@ -132,7 +132,7 @@ func (s *Service) prepare(ctx context.Context, r Request, region string, again b
 		return reservation{}, err
 	}
 	message.refund = refund
-	s.day.add(time.Now(), 1, 0)
+	s.day.add(time.Now(), 1, int64(message.cost))
 	return message, nil
 }
 

@@ -3,6 +3,7 @@ package sms
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -156,6 +157,25 @@ func TestCodeExpires(t *testing.T) {
 	})
 }
 
+// Whoever bombs a number for an hour does not keep its owner's device out, which
+// has five an hour by itself and one more than that with all of them.
+func TestBombingForAnHourLeavesTheOwnerOne(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		f := newFixture(t, d, Config{Cooldown: time.Nanosecond})
+		for i := range 5 {
+			r := login(t, "+8613800138064", fmt.Sprint("bomber ", i))
+			r.KnownDevice = false
+			f.send(t, r)
+		}
+		r := login(t, "+8613800138064", "bomber")
+		r.KnownDevice = false
+		wantFault(t, second(f.Send(t.Context(), r)), ErrHourlyLimit)
+		f.send(t, login(t, "+8613800138064", "owner"))
+		wantFault(t, second(f.Send(t.Context(), login(t, "+8613800138064", "owner"))), ErrHourlyLimit)
+		wantFault(t, second(f.Send(t.Context(), r)), ErrHourlyLimit)
+	})
+}
+
 // refuseSend against a plain count, for any times, limits and clocks.
 func TestRefuseSendIsAnExactCount(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -181,8 +201,14 @@ func TestRefuseSendIsAnExactCount(t *testing.T) {
 				}
 				return n
 			}
-			return count(c.Cooldown, true) < 1 && count(time.Hour, true) < c.PerHour && count(day, true) < c.PerDay &&
-				(known || count(day, false) < c.PerDay-c.KnownReserve)
+			if count(c.Cooldown, true) >= 1 || count(day, true) >= c.PerDay {
+				return false
+			}
+			inHour, byStrangers := count(time.Hour, true), count(time.Hour, false)
+			if known {
+				return inHour < c.PerHour+1 && inHour-byStrangers < c.PerHour
+			}
+			return inHour < c.PerHour && count(day, false) < c.PerDay-c.KnownReserve
 		}
 		f := c.refuseSend(sends, now, known)
 		if (f == nil) != room(now) {
