@@ -120,6 +120,17 @@ func TestAppSignsInByPasskey(t *testing.T) {
 	})
 }
 
+func TestAppAsksForFewPasskeys(t *testing.T) {
+	w := newWorld(t)
+	a := w.app(t)
+	for range questionsPerMinute {
+		a.give("passkey", "options").wantMore(atFirst...)
+	}
+	if r := a.give("passkey", "options").wantRefusal(http.StatusTooManyRequests, "rate_limited", atFirst...); r.header.Get("Retry-After") == "" {
+		t.Errorf("headers %v", r.header)
+	}
+}
+
 func TestAppStepsUp(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		id, number := w.account(t)

@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/dialtone-id/dialtone/internal/audit"
 	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/ephemeral"
 	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/sms"
 	"github.com/dialtone-id/dialtone/internal/user"
@@ -81,7 +83,7 @@ func (s *Server) firstProof(r *http.Request, a *authSession, p params, step stri
 		}
 		return pause{sms: sentOf(challenge)}, nil
 	case stepPasskey:
-		return s.askPasskey(a)
+		return s.askPasskey(ctx, a)
 	case stepCode:
 		in, err = s.signInBySMS(ctx, c, parseNativeChallenge(a.Challenge), p.get(stepCode), r.UserAgent())
 		if errors.Is(err, sms.ErrAttemptsExceeded) || errors.Is(err, sms.ErrCodeExpired) {
@@ -126,7 +128,20 @@ func (s *Server) signInByOther(r *http.Request, a *authSession, p params, ask as
 	return s.users.SignInByPassword(ctx, p.get("identifier"), p.get(stepPassword), attempt)
 }
 
-func (s *Server) askPasskey(a *authSession) (pause, error) {
+// questionsPerMinute are the questions for a passkey that one address may ask for, as
+// at the pages.
+const questionsPerMinute = 20
+
+func (s *Server) askPasskey(ctx context.Context, a *authSession) (pause, error) {
+	d, err := s.short.Spend(ctx, []ephemeral.Limit{{
+		Key: "challenge:passkey:" + s.guesses.key("", user.CallerOf(ctx).Address), Max: questionsPerMinute, Per: time.Minute,
+	}})
+	if err != nil {
+		return pause{}, fault.Unavailable.Because(fmt.Errorf("spend a question for a passkey: %w", err)).After(5 * time.Second)
+	}
+	if !d.Allowed {
+		return pause{}, sms.ErrRateLimited.After(d.RetryAfter)
+	}
 	question, err := s.users.BeginPasskeySignIn(a.passkeyBinding())
 	if err != nil {
 		return pause{}, err
@@ -147,7 +162,7 @@ func (s *Server) secondProof(r *http.Request, a *authSession, p params, step str
 	case !slices.Contains(offered, name):
 		return pause{}, errInvalidRequest.Describe("%s is not among what can be given next", name)
 	case step == stepPasskey:
-		return s.askPasskey(a)
+		return s.askPasskey(ctx, a)
 	case step == paramResponse:
 		return pause{}, s.secondPasskey(r, a, p)
 	}
