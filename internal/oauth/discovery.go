@@ -25,6 +25,7 @@ type metadata struct {
 	IntrospectionEndpoint                      string   `json:"introspection_endpoint"`
 	RevocationEndpoint                         string   `json:"revocation_endpoint"`
 	EndSessionEndpoint                         string   `json:"end_session_endpoint"`
+	AuthorizationChallengeEndpoint             string   `json:"authorization_challenge_endpoint"` // OAuth 2.0 for First-Party Applications
 	ScopesSupported                            []string `json:"scopes_supported"`
 	ResponseTypesSupported                     []string `json:"response_types_supported"`
 	ResponseModesSupported                     []string `json:"response_modes_supported"`
@@ -49,17 +50,18 @@ type metadata struct {
 func describe(issuer string) metadata {
 	at := func(path string) string { return strings.TrimSuffix(issuer, "/") + path }
 	return metadata{
-		Issuer:                 issuer,
-		AuthorizationEndpoint:  at(pathAuthorize),
-		TokenEndpoint:          at(pathToken),
-		UserinfoEndpoint:       at(pathUserinfo),
-		JWKSURI:                at(pathJWKS),
-		IntrospectionEndpoint:  at(pathIntrospect),
-		RevocationEndpoint:     at(pathRevoke),
-		EndSessionEndpoint:     at(pathEndSession),
-		ScopesSupported:        strings.Fields(client.DefaultScope),
-		ResponseTypesSupported: []string{"code"},
-		ResponseModesSupported: []string{client.ModeQuery, client.ModeFragment, client.ModeFormPost},
+		Issuer:                         issuer,
+		AuthorizationEndpoint:          at(pathAuthorize),
+		TokenEndpoint:                  at(pathToken),
+		UserinfoEndpoint:               at(pathUserinfo),
+		JWKSURI:                        at(pathJWKS),
+		IntrospectionEndpoint:          at(pathIntrospect),
+		RevocationEndpoint:             at(pathRevoke),
+		EndSessionEndpoint:             at(pathEndSession),
+		AuthorizationChallengeEndpoint: at(pathChallenge),
+		ScopesSupported:                strings.Fields(client.DefaultScope),
+		ResponseTypesSupported:         []string{"code"},
+		ResponseModesSupported:         []string{client.ModeQuery, client.ModeFragment, client.ModeFormPost},
 		GrantTypesSupported: []string{
 			client.GrantAuthorizationCode, client.GrantRefreshToken, client.GrantClientCredentials, client.GrantSMSCode,
 		},

@@ -125,32 +125,10 @@ func (s *Server) createChallenge(ctx context.Context, in *challengeInput) (*chal
 	if err != nil {
 		return nil, s.problemOf(in.request, err)
 	}
-	if b.Phone == "" {
-		return nil, s.problemOf(in.request, errMember.Describe("phone is required"))
-	}
 	if b.Purpose != "" && b.Purpose != string(sms.Login) {
 		return nil, s.problemOf(in.request, errPurpose)
 	}
-	if b.AgreementVersion == "" && !c.SkipAgreement || utf8.RuneCountInString(b.AgreementVersion) > maxAgreement || hasControl(b.AgreementVersion) {
-		return nil, s.problemOf(in.request, errAgreementRequired)
-	}
-	locale, err := localeOf(b.Locale)
-	if err != nil {
-		return nil, s.problemOf(in.request, err)
-	}
-	number, err := s.sms.ParseNumber(b.Phone)
-	if err != nil {
-		return nil, s.problemOf(in.request, err)
-	}
-	key := newNativeKey()
-	request := sms.Request{
-		Number: number, Purpose: sms.Login, ClientID: c.ID, Flow: nativeBinding(c.ID, key), Locale: locale,
-		Address: user.CallerOf(ctx).Address, Note: agreement{version: b.AgreementVersion, locale: locale}.String(),
-	}
-	challenge, puzzle, err := captcha.Guard(ctx, s.captcha, s.humanCheckOf(c.ID, number), captcha.Answer{Proof: b.Captcha}, func(human int) (sms.Challenge, error) {
-		request.Human = human
-		return s.sms.Send(ctx, request)
-	})
+	challenge, key, puzzle, err := s.text(ctx, c, asked{phone: b.Phone, locale: b.Locale, agreement: b.AgreementVersion, captcha: b.Captcha})
 	return s.answerChallenge(in.request, challenge, key, puzzle, err)
 }
 
@@ -159,21 +137,64 @@ func (s *Server) resendChallenge(ctx context.Context, in *resendInput) (*challen
 	if err != nil {
 		return nil, s.problemOf(in.request, err)
 	}
-	locale, err := localeOf(in.Body.Locale)
-	if err != nil {
-		return nil, s.problemOf(in.request, err)
-	}
 	named := parseNativeChallenge(in.ID)
+	challenge, puzzle, err := s.textAgain(ctx, c, named, asked{locale: in.Body.Locale, captcha: in.Body.Captcha})
+	return s.answerChallenge(in.request, challenge, named.key, puzzle, err)
+}
+
+// asked is what an app asks for a code with; of a re-send only locale and captcha.
+type asked struct{ phone, locale, agreement, captcha string }
+
+// text sends a code to a number. Whether that has an account is not looked up, so it
+// cannot show. The key binds the challenge to whoever asked, see nativeChallenge; a
+// puzzle is what has to be solved first.
+func (s *Server) text(ctx context.Context, c *client.Client, a asked) (_ sms.Challenge, key string, _ *captcha.Puzzle, _ error) {
+	if a.phone == "" {
+		return sms.Challenge{}, "", nil, errMember.Describe("phone is required")
+	}
+	if a.agreement == "" && !c.SkipAgreement || !isAgreement(a.agreement) {
+		return sms.Challenge{}, "", nil, errAgreementRequired
+	}
+	locale, err := localeOf(a.locale)
+	if err != nil {
+		return sms.Challenge{}, "", nil, err
+	}
+	number, err := s.sms.ParseNumber(a.phone)
+	if err != nil {
+		return sms.Challenge{}, "", nil, err
+	}
+	key = newNativeKey()
+	request := sms.Request{
+		Number: number, Purpose: sms.Login, ClientID: c.ID, Flow: nativeBinding(c.ID, key), Locale: locale,
+		Address: user.CallerOf(ctx).Address, Note: agreement{version: a.agreement, locale: locale}.String(),
+	}
+	challenge, puzzle, err := captcha.Guard(ctx, s.captcha, s.humanCheckOf(c.ID, number), captcha.Answer{Proof: a.captcha}, func(human int) (sms.Challenge, error) {
+		request.Human = human
+		return s.sms.Send(ctx, request)
+	})
+	return challenge, key, puzzle, err
+}
+
+// textAgain sends the same code once more.
+func (s *Server) textAgain(ctx context.Context, c *client.Client, named nativeChallenge, a asked) (sms.Challenge, *captcha.Puzzle, error) {
+	locale, err := localeOf(a.locale)
+	if err != nil {
+		return sms.Challenge{}, nil, err
+	}
 	before, err := s.sms.Get(ctx, named.ref(c.ID)) // the number, which a human check is bound to
 	if err != nil {
-		return nil, s.problemOf(in.request, err)
+		return sms.Challenge{}, nil, err
 	}
 	again := sms.Again{Locale: locale, Address: user.CallerOf(ctx).Address}
-	challenge, puzzle, err := captcha.Guard(ctx, s.captcha, s.humanCheckOf(c.ID, before.Number), captcha.Answer{Proof: in.Body.Captcha}, func(human int) (sms.Challenge, error) {
+	return captcha.Guard(ctx, s.captcha, s.humanCheckOf(c.ID, before.Number), captcha.Answer{Proof: a.captcha}, func(human int) (sms.Challenge, error) {
 		again.Human = human
 		return s.sms.Resend(ctx, named.ref(c.ID), again)
 	})
-	return s.answerChallenge(in.request, challenge, named.key, puzzle, err)
+}
+
+// isAgreement says whether text may be a version of the terms; "" may.
+func isAgreement(text string) bool {
+	return utf8.RuneCountInString(text) <= maxAgreement && !hasControl(text)
 }
 
 // humanCheckOf is what a human check for a native client is bound to. No flow

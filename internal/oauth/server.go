@@ -13,6 +13,7 @@ import (
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/ephemeral"
 	"github.com/dialtone-id/dialtone/internal/oauth/client"
+	"github.com/dialtone-id/dialtone/internal/oauth/dpop"
 	"github.com/dialtone-id/dialtone/internal/oauth/engine"
 	"github.com/dialtone-id/dialtone/internal/oauth/grant"
 	"github.com/dialtone-id/dialtone/internal/signing"
@@ -34,6 +35,7 @@ const (
 	pathJWKS       = "/.well-known/jwks.json"
 	pathOpenID     = "/.well-known/openid-configuration"
 	pathMetadata   = "/.well-known/oauth-authorization-server"
+	pathChallenge  = "/oauth2/challenge"
 	pathConsent    = "/consent"
 	pathLogout     = "/logout"
 
@@ -78,6 +80,8 @@ type Server struct {
 	audit   *audit.Log
 	db      *db.DB
 	captcha captcha.Gate
+	short   ephemeral.Store
+	proofs  *dpop.Verifier
 	log     *slog.Logger
 
 	observer Observer
@@ -103,9 +107,14 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	proofs, err := dpop.New(c.Issuer, c.Ephemeral)
+	if err != nil {
+		return nil, err
+	}
 	return &Server{
 		issuer: c.Issuer, engine: c.Engine, clients: c.Clients, grants: c.Grants, users: c.Users, flows: c.Flows, sms: c.SMS,
 		ring: c.Ring, vault: c.Vault, site: c.Site, audit: c.Audit, db: c.DB, captcha: c.Captcha, log: c.Log,
+		short: c.Ephemeral, proofs: proofs,
 		observer: c.Observer, metadata: d, guesses: newThrottle(c.Ephemeral, c.Vault),
 	}, nil
 }
@@ -132,6 +141,7 @@ func (s *Server) API(r chi.Router) {
 	r.Options(pathRevoke, preflight("POST"))
 	r.HandleFunc(pathUserinfo, allow(s.userinfo, s.writeOAuthError, http.MethodGet, http.MethodPost))
 	r.Options(pathUserinfo, preflight("GET, POST"))
+	r.HandleFunc(pathChallenge, allow(s.challenge, s.writeOAuthError, http.MethodPost))
 	r.HandleFunc(pathIntrospect, allow(s.introspect, s.writeOAuthError, http.MethodPost))
 
 	for _, path := range []string{pathChallenges, pathResend} {

@@ -46,7 +46,13 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request, p params) (eng
 		return engine.TokenResponse{}, err
 	}
 	share(w, r, c)
-	return s.engine.Token(r.Context(), engine.TokenRequest{Client: c, Form: p.form(), Check: s.codeCheck(r)})
+	request := engine.TokenRequest{Client: c, Form: p.form(), Check: s.codeCheck(r)}
+	if p.get("grant_type") == client.GrantAuthorizationCode {
+		if request.KeyThumbprint, err = s.proofs.Of(r); err != nil {
+			return engine.TokenResponse{}, err
+		}
+	}
+	return s.engine.Token(r.Context(), request)
 }
 
 // nativeChallenge is a challenge as a native app names it: its id and, after a
@@ -78,25 +84,27 @@ func nativeBinding(clientID, key string) []byte {
 func (s *Server) codeCheck(r *http.Request) engine.CodeCheck {
 	agent := r.UserAgent()
 	return func(ctx context.Context, c *client.Client, challengeID, code string) (engine.Person, error) {
-		ref := parseNativeChallenge(challengeID).ref(c.ID)
-		ref.Address = user.CallerOf(ctx).Address
-		proof, err := s.sms.Check(ctx, ref, code)
-		if err != nil {
-			return engine.Person{}, asInvalidCode(err)
-		}
-		agreed := parseAgreement(proof.Note)
-		in, err := s.users.SignInBySMS(ctx, proof, user.Attempt{
-			ClientID:         c.ID,
-			AgreementVersion: agreed.version,
-			Locale:           agreed.locale,
-			Address:          user.CallerOf(ctx).Address,
-			UserAgent:        agent,
-		})
+		in, err := s.signInBySMS(ctx, c, parseNativeChallenge(challengeID), code, agent)
 		if err != nil {
 			return engine.Person{}, asInvalidCode(err)
 		}
 		return engine.Person{UserID: in.User.ID, AuthTime: in.AuthTime, AMR: amrSMS(), ACR: acrSMS, Created: in.Created}, nil
 	}
+}
+
+// signInBySMS counts a try, compares, and signs in whoever has the number, who may be
+// new. The errors are those of sms.Service.Check and user.Service.SignInBySMS.
+func (s *Server) signInBySMS(ctx context.Context, c *client.Client, challenge nativeChallenge, code, agent string) (user.SignedIn, error) {
+	ref := challenge.ref(c.ID)
+	ref.Address = user.CallerOf(ctx).Address
+	proof, err := s.sms.Check(ctx, ref, code)
+	if err != nil {
+		return user.SignedIn{}, err
+	}
+	agreed := parseAgreement(proof.Note)
+	return s.users.SignInBySMS(ctx, proof, user.Attempt{
+		ClientID: c.ID, AgreementVersion: agreed.version, Locale: agreed.locale, Address: ref.Address, UserAgent: agent,
+	})
 }
 
 // asInvalidCode hides which refusal it was: whether an account exists, is

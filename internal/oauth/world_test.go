@@ -69,10 +69,12 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 	must(t, err)
 	w.clients = client.NewRegistry(d, vault, trail)
 	w.grants = grant.NewStore(d, trail)
-	w.users = user.New(d, vault, trail, user.PlainHTTP(true), user.Issuer(w.url), user.HeldBy(NewHoldings(d, w.clients, w.grants, trail)))
 	short, err := ephemeral.OpenSQL(ctx, d)
 	must(t, err)
 	t.Cleanup(func() { must(t, short.Close()) })
+	w.users = user.New(d, vault, trail, user.PlainHTTP(true), user.Issuer(w.url), user.Limits(short),
+		user.HeldBy(NewHoldings(d, w.clients, w.grants, trail)))
+	must(t, w.users.EnablePasskeys(passkeyOrigin, "Dialtone", short))
 	texts, err := sms.New(sms.Config{
 		Regions: []string{"CN"}, Routes: map[string]sms.Route{"CN": {Providers: []sms.Provider{w.inbox}}}, Log: log,
 		TestNumbers:       map[string]string{"+8613800138088": "246810"},
@@ -147,6 +149,10 @@ func testClients() []client.Client {
 			RedirectURIs: []string{"https://query.example/cb?dummy1=lorem&dummy2=ipsum"}, Scope: "openid profile read"},
 		{ID: "machine", TokenEndpointAuthMethod: client.AuthClientSecretBasic, GrantTypes: []string{client.GrantClientCredentials}, Scope: "read write"},
 		{ID: "resource", TokenEndpointAuthMethod: client.AuthClientSecretBasic, GrantTypes: []string{client.GrantClientCredentials}, FirstParty: true, Scope: "read"},
+		{ID: "phone-app", TokenEndpointAuthMethod: client.AuthNone, ApplicationType: "native", GrantTypes: code, FirstParty: true,
+			RedirectURIs: []string{"com.example.phone:/cb"}},
+		{ID: "phone-app2", TokenEndpointAuthMethod: client.AuthNone, ApplicationType: "native", GrantTypes: code, FirstParty: true, SkipAgreement: true,
+			RedirectURIs: []string{"com.example.phone2:/cb"}},
 		{ID: "app", TokenEndpointAuthMethod: client.AuthNone, FirstParty: true, Scope: "openid phone offline_access",
 			GrantTypes: []string{client.GrantSMSCode, client.GrantRefreshToken}},
 		{ID: "app-basic", TokenEndpointAuthMethod: client.AuthClientSecretBasic, FirstParty: true, SkipAgreement: true,

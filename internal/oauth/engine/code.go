@@ -21,6 +21,9 @@ import (
 // Code issues an authorization code. No store is written: the code is the sealed authorization, its
 // redemption inserts the grant.
 func (e *Engine) Code(ctx context.Context, a Authorization) (string, error) {
+	if a.NoRedirect {
+		a.RedirectURI, a.RedirectGiven = noRedirect, false
+	}
 	target, err := url.Parse(a.RedirectURI)
 	if err != nil {
 		return "", errInvalidRequest.Describe("redirect_uri is malformed").Because(err)
@@ -48,11 +51,17 @@ func (e *Engine) Code(ctx context.Context, a Authorization) (string, error) {
 	return response.GetParameters().Get("code"), nil
 }
 
+// noRedirect stands where fosite wants to see a redirect URI and there is none. No
+// client has it, and nothing is ever sent there.
+const noRedirect = "urn:dialtone:params:oauth:no-redirect"
+
 // sealedCode is what an authorization code holds, with names as short as they are many.
 type sealedCode struct {
 	GrantID     string   `json:"g"` // the grant it becomes
 	ClientID    string   `json:"c"`
 	RedirectURI string   `json:"r,omitempty"` // only if the request had one
+	NoRedirect  bool     `json:"h,omitempty"`
+	Key         string   `json:"k,omitempty"` // thumbprint of the DPoP key
 	Scope       string   `json:"s"`
 	Audience    []string `json:"d,omitempty"` // only if it is not the issuer alone
 	Nonce       string   `json:"n,omitempty"`
@@ -75,6 +84,7 @@ func (e *Engine) sealCode(a *Authorization, grantID string, now time.Time) (stri
 		GrantID: grantID, ClientID: a.Client.ID, Scope: strings.Join(a.Scope, " "), Nonce: a.Nonce, Challenge: a.CodeChallenge,
 		UserID: a.Person.UserID, SessionID: a.Person.SessionID, AuthTime: db.Micros(a.Person.AuthTime),
 		AMR: strings.Join(a.Person.AMR, " "), ACR: a.Person.ACR, IssuedAt: db.Micros(now),
+		NoRedirect: a.NoRedirect, Key: a.KeyThumbprint,
 	}
 	if a.RedirectGiven {
 		c.RedirectURI = a.RedirectURI
@@ -110,6 +120,13 @@ func (e *Engine) openCode(code string, now time.Time) (sealedCode, error) {
 		return sealedCode{}, errCodeExpired
 	}
 	return c, nil
+}
+
+// fits says whether a token request may redeem the code as far as fosite does not
+// ask: one that was handed to the app itself goes with no redirect URI, and one that
+// is bound to a key goes with that key alone.
+func (c *sealedCode) fits(redirectURI, thumbprint string) bool {
+	return !(c.NoRedirect && redirectURI != "") && (c.Key == "" || c.Key == thumbprint)
 }
 
 var errSpelling = errors.New("not in its one spelling")

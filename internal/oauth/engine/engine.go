@@ -41,10 +41,12 @@ type Authorization struct {
 	Client        *client.Client
 	RedirectURI   string
 	RedirectGiven bool // redirect_uri was in the request, so the token request must repeat it
+	NoRedirect    bool // the code goes to the app itself: RedirectURI is empty, and a token request that has one is refused
 	Scope         []string
 	Audience      []string // nil means the issuer, the only audience there is
 	Nonce         string
 	CodeChallenge string // S256; "" only where the client may do without
+	KeyThumbprint string // of the DPoP key that must redeem the code (RFC 9449 section 10), "" for none
 	RequestedAt   time.Time
 	Person        Person
 }
@@ -145,6 +147,8 @@ type TokenRequest struct {
 	Client *client.Client
 	Form   url.Values // not changed
 	Check  CodeCheck  // used by the SMS-code grant only
+
+	KeyThumbprint string // of the DPoP key that this request proved, "" for none
 }
 
 // TokenResponse is the body of RFC 6749 section 5.1.

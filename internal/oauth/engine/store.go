@@ -55,7 +55,7 @@ func (s *store) GetAuthorizeCodeSession(ctx context.Context, code string, _ fosi
 	w := workOf(ctx)
 	if w.stored == nil {
 		opened, err := s.engine.openCode(code, w.now)
-		if err != nil {
+		if err != nil || !opened.fits(w.form.Get("redirect_uri"), w.key) {
 			return nil, fosite.ErrNotFound
 		}
 		w.code = opened

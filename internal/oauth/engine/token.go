@@ -86,7 +86,7 @@ func (e *Engine) begin(r TokenRequest) (*work, error) {
 		return nil, errInvalidTarget
 	}
 	return &work{
-		now: time.Now(), client: e.registered(r.Client), grantType: grantType, form: r.Form, check: r.Check, refusal: needs.refusal,
+		now: time.Now(), client: e.registered(r.Client), grantType: grantType, form: r.Form, check: r.Check, key: r.KeyThumbprint, refusal: needs.refusal,
 	}, nil
 }
 

@@ -20,6 +20,7 @@ type work struct {
 	grantType string
 	form      url.Values
 	check     CodeCheck
+	key       string       // thumbprint of the DPoP key that the request proved
 	refusal   *fault.Error // what this grant answers to whatever is wrong with its token
 
 	authorization *Authorization // Code: what the code will hold

@@ -1,0 +1,278 @@
+package oauth
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dialtone-id/dialtone/internal/user"
+)
+
+func TestAppSignsInBySMS(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		number, before := newNumber(), time.Now().Add(-time.Second)
+		var subs []any
+		for _, created := range []bool{true, false} {
+			a := w.app(t)
+			a.give().wantMore(atFirst...)
+			sent := a.give("phone", number, "agreement_version", "2026-11", "locale", "en").wantMore(afterCode...)
+			said, _ := sent.json()["sms"].(map[string]any)
+			if said["masked_phone"] != "+86 138****"+number[len(number)-4:] || said["expires_in"].(float64) < 290 || said["resend_after"].(float64) < 50 {
+				t.Errorf("sms: %v", said)
+			}
+			code := a.give("code", w.inbox.code(t, number))
+			if code.json()["user_created"] != created {
+				t.Errorf("want user_created %v: %s", created, code.body)
+			}
+			r := a.exchange(code.wantAppCode())
+			if r.status != http.StatusOK || r.json()["token_type"] != "Bearer" || r.text("refresh_token") == "" {
+				t.Fatalf("%d %s", r.status, r.body)
+			}
+			id := claims(t, r.text("id_token"))
+			authTime, _ := id["auth_time"].(float64)
+			if id["acr"] != "1" || fmt.Sprint(id["amr"]) != "[sms otp]" || id["sid"] != nil || id["nonce"] != a.request.Get("nonce") || authTime < float64(before.Unix()) {
+				t.Errorf("ID token: %v", id)
+			}
+			subs = append(subs, id["sub"])
+			if got := a.userinfo(r.text("access_token")).text("phone_number"); got != number {
+				t.Errorf("userinfo: %q", got)
+			}
+			w.forget(t)
+		}
+		if subs[0] != subs[1] {
+			t.Errorf("one number, two people: %v", subs)
+		}
+		if n := w.events(t, "login.succeeded"); n != 1 {
+			t.Errorf("%d sign-ins on record", n)
+		}
+	})
+}
+
+// forget lets every number be texted again at once.
+func (w *world) forget(t testing.TB) {
+	t.Helper()
+	for _, table := range []string{"sms_ledger", "sms_challenges", "sms_numbers"} {
+		_, err := w.db.Exec(t.Context(), `DELETE FROM `+table)
+		must(t, err)
+	}
+}
+
+// What is asked with what, and its first answer, do not depend on whether somebody is known.
+func TestAppLearnsNothingAboutNumbers(t *testing.T) {
+	w := newWorld(t)
+	id, known := w.account(t)
+	w.setPassword(t, id)
+	w.forget(t)
+	var bodies []string
+	for _, number := range []string{known, newNumber()} {
+		a := w.app(t)
+		for _, r := range []reply{
+			a.give("phone", number, "agreement_version", "2026-11"),
+			a.give("code", "12345"),
+			a.give("identifier", number, "password", "not the password"),
+		} {
+			body := strings.NewReplacer(number[len(number)-4:], "NNNN", a.session, "S").Replace(r.body)
+			bodies = append(bodies, fmt.Sprint(r.status, r.text("error"), r.text("error_description"), r.json()["next"], body[:20]))
+		}
+	}
+	if a, b := fmt.Sprint(bodies[:3]), fmt.Sprint(bodies[3:]); a != b {
+		t.Errorf("known:\n%s\nunknown:\n%s", a, b)
+	}
+}
+
+func TestAppSignsInByPassword(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		id, number := w.account(t)
+		w.setPassword(t, id)
+		a := w.app(t)
+		a.give("identifier", number, "password", "wrong, and long enough").wantRefusal(http.StatusBadRequest, "invalid_grant", atFirst...)
+		a.give("identifier", number).wantRefusal(http.StatusBadRequest, "invalid_request", atFirst...)
+		a.give("password", aPassword).wantRefusal(http.StatusBadRequest, "invalid_request", atFirst...)
+		r := a.exchange(a.give("identifier", number, "password", aPassword).wantAppCode())
+		said := claims(t, r.text("id_token"))
+		if said["sub"] != id || said["acr"] != "1" || fmt.Sprint(said["amr"]) != "[pwd]" {
+			t.Errorf("ID token: %v", said)
+		}
+	})
+}
+
+func TestAppSignsInByPasskey(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		id, _ := w.account(t)
+		key := w.addPasskey(t, id)
+		a := w.app(t, "acr_values", "2")
+		question := a.give("passkey", "options").wantMore(atFirst...)
+		state, response := key.respond(question)
+
+		another := w.app(t) // the question is bound to the sign-in that asked
+		another.give().wantMore(atFirst...)
+		another.give("passkey_state", state, "passkey_response", response).wantRefusal(http.StatusBadRequest, "invalid_grant", atFirst...)
+		a.give("passkey_state", state, "passkey_response", "{}").wantRefusal(http.StatusBadRequest, "invalid_grant", atFirst...)
+
+		r := a.exchange(a.give("passkey_state", state, "passkey_response", response).wantAppCode())
+		said := claims(t, r.text("id_token"))
+		if said["sub"] != id || said["acr"] != "2" || fmt.Sprint(said["amr"]) != "[hwk user mfa]" {
+			t.Errorf("ID token: %v", said)
+		}
+	})
+}
+
+func TestAppAsksForFewPasskeys(t *testing.T) {
+	w := newWorld(t)
+	a := w.app(t)
+	for range questionsPerMinute {
+		a.give("passkey", "options").wantMore(atFirst...)
+	}
+	if r := a.give("passkey", "options").wantRefusal(http.StatusTooManyRequests, "rate_limited", atFirst...); r.header.Get("Retry-After") == "" {
+		t.Errorf("headers %v", r.header)
+	}
+}
+
+func TestAppStepsUp(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		id, number := w.account(t)
+		w.setPassword(t, id)
+		secret, recovery := w.authenticatorApp(t, id)
+		key := w.addPasskey(t, id)
+		offered := []string{"password", "totp", "recovery_code", "passkey"}
+		for name, c := range map[string]struct {
+			prove func(a *app) reply
+			amr   string
+		}{
+			"authenticator app": {func(a *app) reply { return a.give("totp", totpCode(t, secret, 0)) }, "[sms otp mfa]"},
+			"recovery code":     {func(a *app) reply { return a.give("recovery_code", recovery) }, "[sms otp mfa]"},
+			"password":          {func(a *app) reply { return a.give("password", aPassword) }, "[sms otp pwd mfa]"},
+			"passkey": {func(a *app) reply {
+				state, response := key.respond(a.give("passkey", "options").wantMore(offered...))
+				return a.give("passkey_state", state, "passkey_response", response)
+			}, "[sms otp hwk user mfa]"},
+		} {
+			w.forget(t)
+			a := w.app(t, "acr_values", "urn:example:gold 2 1")
+			a.give("code", a.textCode(number)).wantMore(offered...)
+			a.give("totp", "000000").wantRefusal(http.StatusBadRequest, "invalid_grant", offered...)
+			a.give("phone", newNumber(), "agreement_version", "1").wantRefusal(http.StatusBadRequest, "invalid_request", offered...)
+			said := claims(t, a.exchange(c.prove(a).wantAppCode()).text("id_token"))
+			if said["sub"] != id || said["acr"] != "2" || fmt.Sprint(said["amr"]) != c.amr {
+				t.Errorf("%s: %v", name, said)
+			}
+		}
+
+		// One proof is not two: a password is no second one after itself.
+		a := w.app(t, "acr_values", "2")
+		a.give("totp", totpCode(t, secret, 0)).wantRefusal(http.StatusBadRequest, "invalid_request", atFirst...)
+		rest := offered[1:]
+		a.give("identifier", number, "password", aPassword).wantMore(rest...)
+		a.give("password", aPassword).wantRefusal(http.StatusBadRequest, "invalid_request", rest...)
+
+		// Another account's passkey is no proof of this one.
+		other, _ := w.account(t)
+		foreign := w.addPasskey(t, other)
+		state, response := foreign.respond(a.give("passkey", "options").wantMore(rest...))
+		a.give("passkey_state", state, "passkey_response", response).wantRefusal(http.StatusBadRequest, "invalid_grant", rest...)
+
+		if n := w.events(t, "login.stepped_up"); n != 4 {
+			t.Errorf("%d second proofs on record", n)
+		}
+
+		// acr_values are a wish: who has no second proof signs in with one.
+		b := w.app(t, "acr_values", "2")
+		if said := claims(t, b.exchange(b.give("code", b.textCode(newNumber())).wantAppCode()).text("id_token")); said["acr"] != "1" {
+			t.Errorf("without a second proof: %v", said)
+		}
+		// Class 1 before class 2 is content with a code.
+		c := w.app(t, "acr_values", "1 2")
+		c.give("code", c.textCode(newNumber())).wantAppCode()
+	})
+}
+
+func TestAppGuessesFiveTimes(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		a, number := w.app(t), newNumber()
+		right := a.textCode(number)
+		wrong := "000000"
+		if right == wrong {
+			wrong = "000001"
+		}
+		first := a.session
+		for try := range 5 {
+			a.session = first // an older auth_session gives no more tries
+			next := afterCode
+			if try == 4 {
+				next = atFirst
+			}
+			a.give("code", wrong).wantRefusal(http.StatusBadRequest, "invalid_grant", next...)
+		}
+		for _, session := range []string{a.session, first} {
+			a.session = session
+			a.give("code", right).wantRefusal(http.StatusBadRequest, "invalid_grant", atFirst...)
+		}
+	})
+}
+
+func TestAppIsAskedForAHumanCheck(t *testing.T) {
+	w := newWorld(t)
+	w.server.sms, w.server.captcha = demanding{w.server.sms}, &gate{}
+	a, number := w.app(t), newNumber()
+	r := a.give("phone", number, "agreement_version", "2026-11").wantRefusal(http.StatusForbidden, "captcha_required", atFirst...)
+	if puzzle, _ := r.json()["captcha"].(map[string]any); puzzle["type"] != "pow" {
+		t.Errorf("%s", r.body)
+	}
+	a.give("phone", number, "agreement_version", "2026-11", "captcha", "7").wantRefusal(http.StatusForbidden, "captcha_failed", atFirst...)
+	a.give("phone", number, "agreement_version", "2026-11", "captcha", "1").wantMore(afterCode...)
+	a.give("resend", "1").wantRefusal(http.StatusForbidden, "captcha_required", afterCode...)
+	a.give("code", w.inbox.code(t, number)).wantAppCode()
+}
+
+// However many requests complete one sign-in at once, with one proof or with many good
+// ones, it gives one code.
+func TestAppGetsOneCode(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		a, number := w.app(t), newNumber()
+		code := a.textCode(number)
+		wantOne(t, a, 50, "invalid_grant", func(int) []string { return []string{"code", code} })
+
+		id, number := w.account(t)
+		key := w.addPasskey(t, id)
+		b := w.app(t)
+		state, response := key.respond(b.give("passkey", "options"))
+		wantOne(t, b, 50, "invalid_grant", func(int) []string { return []string{"passkey_state", state, "passkey_response", response} })
+
+		enrolled, err := w.users.EnrolTOTP(t.Context(), id, "Dialtone", "somebody")
+		must(t, err)
+		recovery, err := w.users.ConfirmTOTP(t.Context(), id, totpCode(t, enrolled.Secret, 0), user.By{Actor: "user:" + id})
+		must(t, err)
+		w.forget(t)
+		c := w.app(t, "acr_values", "2")
+		c.give("code", c.textCode(number)).wantMore("totp", "recovery_code", "passkey")
+		wantOne(t, c, len(recovery), "invalid_session", func(i int) []string { return []string{"recovery_code", recovery[i]} })
+	})
+}
+
+// wantOne completes a's sign-in n times at once: one code, else the error.
+func wantOne(t *testing.T, a *app, n int, otherwise string, give func(int) []string) {
+	t.Helper()
+	var mu sync.Mutex
+	var wait sync.WaitGroup
+	counts := map[string]int{}
+	for i := range n {
+		wait.Go(func() {
+			mine := *a
+			r := mine.give(give(i)...)
+			outcome := r.text("error")
+			if r.status == http.StatusOK {
+				outcome = "ok"
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			counts[outcome]++
+		})
+	}
+	wait.Wait()
+	if counts["ok"] != 1 || counts[otherwise] != n-1 {
+		t.Errorf("%v", counts)
+	}
+}
