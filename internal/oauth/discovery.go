@@ -57,7 +57,7 @@ func describe(issuer string) metadata {
 		IntrospectionEndpoint:  at(pathIntrospect),
 		RevocationEndpoint:     at(pathRevoke),
 		EndSessionEndpoint:     at(pathEndSession),
-		ScopesSupported:        strings.Fields(client.DefaultScope),
+		ScopesSupported:        append(strings.Fields(client.DefaultScope), client.ScopeAccount, client.ScopeAccountWrite),
 		ResponseTypesSupported: []string{"code"},
 		ResponseModesSupported: []string{client.ModeQuery, client.ModeFragment, client.ModeFormPost},
 		GrantTypesSupported: []string{

@@ -246,7 +246,7 @@ func (s *Server) strictJSON(members ...string) func(huma.Context, func(huma.Cont
 		}
 		body, err := readBody(w, r, maxJSONBytes)
 		if err == nil {
-			err = checkObject(body, members)
+			err = checkObject(body, members, false)
 		}
 		if err != nil {
 			s.writeProblem(w, r, err)
@@ -259,7 +259,8 @@ func (s *Server) strictJSON(members ...string) func(huma.Context, func(huma.Cont
 
 var errNotJSON = errInvalidRequest.Describe("the request body must be one JSON object")
 
-func checkObject(body []byte, members []string) error {
+// checkObject takes null for a string if nullable.
+func checkObject(body []byte, members []string, nullable bool) error {
 	if !utf8.Valid(body) {
 		return errNotJSON
 	}
@@ -285,7 +286,7 @@ func checkObject(body []byte, members []string) error {
 		if err != nil {
 			return errNotJSON
 		}
-		if _, ok := value.(string); !ok {
+		if _, ok := value.(string); !ok && !(nullable && value == nil) {
 			return errMember.Describe("member %s must be a string", key)
 		}
 	}

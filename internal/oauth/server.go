@@ -137,12 +137,15 @@ func (s *Server) API(r chi.Router) {
 	for _, path := range []string{pathChallenges, pathResend} {
 		r.HandleFunc(path, allow(nil, s.writeProblem, http.MethodPost)) // POST is huma's
 	}
-	s.Native(humachi.New(r, nativeConfig()))
+	api := humachi.New(r, apiConfig())
+	s.Native(api)
+	s.account(r, api)
+	r.HandleFunc(pathOpenAPI, allow(s.openAPI(api), s.writeProblem, http.MethodGet, http.MethodHead))
 }
 
-// nativeConfig is huma without documents of its own and without links to schemas
+// apiConfig is huma without documents of its own and without links to schemas
 // in answers.
-func nativeConfig() huma.Config {
+func apiConfig() huma.Config {
 	c := huma.DefaultConfig("Dialtone", "1")
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
 	c.CreateHooks = nil

@@ -73,6 +73,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 	short, err := ephemeral.OpenSQL(ctx, d)
 	must(t, err)
 	t.Cleanup(func() { must(t, short.Close()) })
+	w.users = w.users.With(user.Limits(short))
 	texts, err := sms.New(sms.Config{
 		Regions: []string{"CN"}, Routes: map[string]sms.Route{"CN": {Providers: []sms.Provider{w.inbox}}}, Log: log,
 		TestNumbers:       map[string]string{"+8613800138088": "246810"},
@@ -149,6 +150,12 @@ func testClients() []client.Client {
 		{ID: "resource", TokenEndpointAuthMethod: client.AuthClientSecretBasic, GrantTypes: []string{client.GrantClientCredentials}, FirstParty: true, Scope: "read"},
 		{ID: "app", TokenEndpointAuthMethod: client.AuthNone, FirstParty: true, Scope: "openid phone offline_access",
 			GrantTypes: []string{client.GrantSMSCode, client.GrantRefreshToken}},
+		{ID: "own", Name: "Our App", TokenEndpointAuthMethod: client.AuthNone, GrantTypes: code, FirstParty: true, SkipAgreement: true,
+			RedirectURIs: []string{"https://own.example/cb"}, Scope: "openid phone offline_access account account.write"},
+		{ID: "own-native", TokenEndpointAuthMethod: client.AuthNone, FirstParty: true, SkipAgreement: true, Scope: "openid offline_access account account.write",
+			GrantTypes: []string{client.GrantSMSCode, client.GrantRefreshToken}},
+		{ID: "own-machine", TokenEndpointAuthMethod: client.AuthClientSecretBasic, GrantTypes: []string{client.GrantClientCredentials}, FirstParty: true,
+			Scope: "read account account.write"},
 		{ID: "app-basic", TokenEndpointAuthMethod: client.AuthClientSecretBasic, FirstParty: true, SkipAgreement: true,
 			GrantTypes: []string{client.GrantSMSCode}},
 		{ID: "app-post", TokenEndpointAuthMethod: client.AuthClientSecretPost, FirstParty: true, SkipAgreement: true,
