@@ -199,18 +199,11 @@ func (s *Server) answerChallenge(r *http.Request, c sms.Challenge, key string, p
 // authenticateNative is client authentication as at the token endpoint, for
 // clients of ours that may use the grant.
 func (s *Server) authenticateNative(r *http.Request, clientID, secret string) (*client.Client, error) {
-	p := params{"client_id": clientID, "client_secret": secret}
-	if clientID == "" {
-		return nil, errInvalidRequest.Describe("client_id is required")
-	}
-	c, err := s.authenticate(r, p)
-	if err != nil {
-		return nil, err
-	}
-	if !c.FirstParty || !c.MayUse(client.GrantSMSCode) {
+	c, err := s.authenticateFirstParty(r, clientID, secret)
+	if errors.Is(err, errNotFirstParty) || err == nil && !c.MayUse(client.GrantSMSCode) {
 		return nil, errNotNative
 	}
-	return c, nil
+	return c, err
 }
 
 func localeOf(raw string) (string, error) {

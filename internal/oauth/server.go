@@ -59,6 +59,7 @@ type Config struct {
 	Ephemeral ephemeral.Store
 	Observer  Observer     // nil for none
 	Captcha   captcha.Gate // nil for none: what asks for a human check is then refused
+	TellTaken bool         // whether first-party clients may ask if a number has an account
 	Log       *slog.Logger // nil means slog.Default()
 }
 
@@ -79,6 +80,9 @@ type Server struct {
 	db      *db.DB
 	captcha captcha.Gate
 	log     *slog.Logger
+
+	tellTaken bool
+	short     ephemeral.Store
 
 	observer Observer
 	metadata document
@@ -106,7 +110,7 @@ func New(c Config) (*Server, error) {
 	return &Server{
 		issuer: c.Issuer, engine: c.Engine, clients: c.Clients, grants: c.Grants, users: c.Users, flows: c.Flows, sms: c.SMS,
 		ring: c.Ring, vault: c.Vault, site: c.Site, audit: c.Audit, db: c.DB, captcha: c.Captcha, log: c.Log,
-		observer: c.Observer, metadata: d, guesses: newThrottle(c.Ephemeral, c.Vault),
+		tellTaken: c.TellTaken, short: c.Ephemeral, observer: c.Observer, metadata: d, guesses: newThrottle(c.Ephemeral, c.Vault),
 	}, nil
 }
 
@@ -134,11 +138,12 @@ func (s *Server) API(r chi.Router) {
 	r.Options(pathUserinfo, preflight("GET, POST"))
 	r.HandleFunc(pathIntrospect, allow(s.introspect, s.writeOAuthError, http.MethodPost))
 
-	for _, path := range []string{pathChallenges, pathResend} {
+	for _, path := range []string{pathChallenges, pathResend, pathNumberCheck} {
 		r.HandleFunc(path, allow(nil, s.writeProblem, http.MethodPost)) // POST is huma's
 	}
 	api := humachi.New(r, apiConfig())
 	s.Native(api)
+	s.numberCheck(api)
 	s.account(r, api)
 	r.HandleFunc(pathOpenAPI, allow(s.openAPI(api), s.writeProblem, http.MethodGet, http.MethodHead))
 }
