@@ -146,6 +146,7 @@ type Accounts struct {
 	DeletionDelay time.Duration `yaml:"deletion_delay" env:"DELETION_DELAY" doc:"how long an account that its owner deletes can be kept after all by signing in; 0s erases it at once"`
 	RecycleAfter  time.Duration `yaml:"recycle_after" env:"RECYCLE_AFTER" doc:"how long nobody used an account until a code typed on a strange device does not open it any more, since carriers give numbers to new people; 0s for never"`
 	Quarantine    time.Duration `yaml:"quarantine" env:"QUARANTINE" doc:"how long an account whose number went to somebody else waits for its owner before it is erased"`
+	TellTaken     bool          `yaml:"tell_taken" env:"TELL_TAKEN" doc:"let first-party clients ask, behind a human check and limits, whether a number has an account; what it tells can be collected, so leave it off unless you need it"`
 }
 
 // Tokens are the lives of what clients get.

@@ -217,7 +217,7 @@ func repeats(s string) bool {
 }
 
 func (k *checker) outward(c *Config) {
-	k.captcha(&c.Captcha)
+	k.captcha(&c.Captcha, c.Accounts.TellTaken)
 	for i, host := range c.Outbound.AllowHosts {
 		if !hostName(host) {
 			k.add(fmt.Sprintf("outbound.allow_hosts[%d]", i), "is not a host name", "write the name alone, without scheme and port")

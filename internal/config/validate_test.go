@@ -240,6 +240,16 @@ func TestAccountsEndInReasonableTime(t *testing.T) {
 	}
 }
 
+func TestTellingTakenNumbersNeedsAHumanCheck(t *testing.T) {
+	if c, err := load(t, set("accounts: {tell_taken: true}")); err != nil || !c.Accounts.TellTaken {
+		t.Errorf("%v", err)
+	}
+	got := problems(t, second(load(t, set("accounts: {tell_taken: true}\ncaptcha: {type: none}"))))
+	if len(got) != 1 || !strings.HasPrefix(got[0], "accounts.tell_taken: ") {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestEverythingIsReportedAtOnce(t *testing.T) {
 	_, err := load(t, "issuer: http://id.example.com\nlisten: nowhere\nsms: {regions: [cn], limits: {tries: 1}}\n")
 	got := problems(t, err)

@@ -279,7 +279,7 @@ func TestPostedRequestsAreDecidedWithTheSession(t *testing.T) {
 	}
 	stranger := w.browser(t)
 	q = webRequest()
-	stranger.get(post(q).location().String()).wantPage(http.StatusGone, "page-error")
+	stranger.get(post(q).location().String()).wantPage(http.StatusBadRequest, "page-error")
 
 	q = webRequest("scope", "nope")
 	q.wantError(post(q), w.url, "invalid_scope")
@@ -296,7 +296,7 @@ func TestFlowsBelongToTheirBrowser(t *testing.T) {
 	w := newWorld(t)
 	b, other := w.browser(t), w.browser(t)
 	login := b.authorize(ask("third", "https://third.example/cb"))
-	other.get(login.location().String()).wantPage(http.StatusGone, "page-error")
+	other.get(login.location().String()).wantPage(http.StatusBadRequest, "page-error")
 	consent := b.signIn(login, newNumber()).location()
 	if consent.Path != "/consent" {
 		t.Fatalf("went to %s", consent)

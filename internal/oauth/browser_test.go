@@ -180,7 +180,7 @@ func credentialsOf(clientID string, form url.Values) []string {
 	case "web2", "app-post":
 		form.Set("client_id", clientID)
 		form.Set("client_secret", secret)
-	case "spa", "native", "app", "phone-app", "phone-app2":
+	case "spa", "native", "app", "phone-app", "phone-app2", "own", "own-native":
 		form.Set("client_id", clientID)
 	default:
 		return []string{"Authorization", basic(clientID, secret)}

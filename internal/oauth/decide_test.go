@@ -105,7 +105,9 @@ func TestHintOfAnotherPersonAsksForThatPerson(t *testing.T) {
 func TestCancelledSignInIsToldToTheClient(t *testing.T) {
 	w := newWorld(t)
 	b, q := w.browser(t), webRequest()
-	flow := b.authorize(q).location().Query().Get("flow")
+	login := b.authorize(q).location()
+	b.get(login.String()).wantPage(http.StatusOK, "page-login")
+	flow := login.Query().Get("flow")
 	q.wantError(b.post("/login/cancel", url.Values{"flow": {flow}}), w.url, "access_denied")
 	b.get("/login?flow="+flow).wantPage(http.StatusGone, "page-error")
 }

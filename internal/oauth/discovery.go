@@ -59,7 +59,7 @@ func describe(issuer string) metadata {
 		RevocationEndpoint:             at(pathRevoke),
 		EndSessionEndpoint:             at(pathEndSession),
 		AuthorizationChallengeEndpoint: at(pathChallenge),
-		ScopesSupported:                strings.Fields(client.DefaultScope),
+		ScopesSupported:                append(strings.Fields(client.DefaultScope), client.ScopeAccount, client.ScopeAccountWrite),
 		ResponseTypesSupported:         []string{"code"},
 		ResponseModesSupported:         []string{client.ModeQuery, client.ModeFragment, client.ModeFormPost},
 		GrantTypesSupported: []string{

@@ -1,6 +1,6 @@
 // Package oauth is the authorization server: the HTTP endpoints of OAuth 2.0
-// and OpenID Connect, consent, logout, and the two calls by which a native app
-// asks for a one-time code.
+// and OpenID Connect, consent, logout, the two calls by which a native app asks
+// for a one-time code, and the API of a person's own account.
 //
 // It parses, decides and answers. What a token contains is the engine's matter
 // (package engine), what a client may do is package client's, what a person

@@ -19,14 +19,14 @@ import (
 
 // oauthCodes are the error codes that an OAuth response may carry (RFC 6749
 // sections 4.1.2.1 and 5.2, RFC 6750 section 3.1, RFC 7009 section 2.2.1, RFC 8707
-// section 2, RFC 9449 section 5, OpenID Connect Core section 3.1.2.6, and those of the
+// section 2, RFC 9449 section 5, RFC 9470 section 3, OpenID Connect Core section 3.1.2.6, and those of the
 // authorization challenge endpoint). Faults with other codes, ours and those of HTTP,
 // are told by the nearest of these; the status keeps the difference.
 var oauthCodes = map[string]bool{
 	"invalid_request": true, "invalid_client": true, "invalid_grant": true, "unauthorized_client": true,
 	"unsupported_grant_type": true, "invalid_scope": true, "invalid_target": true, "access_denied": true, "unsupported_response_type": true,
 	"server_error": true, "temporarily_unavailable": true, "invalid_token": true, "insufficient_scope": true,
-	"unsupported_token_type": true, "login_required": true, "consent_required": true, "interaction_required": true,
+	"unsupported_token_type": true, "insufficient_user_authentication": true, "login_required": true, "consent_required": true, "interaction_required": true,
 	"invalid_dpop_proof": true, "invalid_session": true, "redirect_to_web": true,
 	"request_not_supported": true, "request_uri_not_supported": true, "registration_not_supported": true,
 }

@@ -120,8 +120,8 @@ func (h *Holdings) EndSession(ctx context.Context, userID, sessionID string) err
 	return err
 }
 
-// EndOthers ends what was granted outside of it.
-func (h *Holdings) EndOthers(ctx context.Context, userID, sessionID string) error {
-	_, err := h.grants.EndOthers(ctx, userID, sessionID)
+// EndOthers ends what was granted outside of what the person keeps.
+func (h *Holdings) EndOthers(ctx context.Context, userID string, keep user.Kept) error {
+	_, err := h.grants.EndOthers(ctx, userID, keep.Session, keep.Grant)
 	return err
 }

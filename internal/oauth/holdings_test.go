@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/dialtone-id/dialtone/internal/user"
 )
 
 // sid is the browser session behind an ID token.
@@ -60,7 +62,7 @@ func TestSigningADeviceOutEndsWhatWasGrantedThere(t *testing.T) {
 			t.Errorf("a code of the device: %d %s", r.status, r.body)
 		}
 		_, keep := sid(t, mine)
-		must(t, w.users.SignOutOthers(ctx, sub, keep))
+		must(t, w.users.SignOutOthers(ctx, sub, user.Kept{Session: keep}))
 		q = offline()
 		if again := here.redeem(q, q.wantCode(here.authorize(q))); here.dead(t, "web", again) {
 			t.Error("this device is signed out")

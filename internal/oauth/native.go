@@ -220,18 +220,11 @@ func (s *Server) answerChallenge(r *http.Request, c sms.Challenge, key string, p
 // authenticateNative is client authentication as at the token endpoint, for
 // clients of ours that may use the grant.
 func (s *Server) authenticateNative(r *http.Request, clientID, secret string) (*client.Client, error) {
-	p := params{"client_id": clientID, "client_secret": secret}
-	if clientID == "" {
-		return nil, errInvalidRequest.Describe("client_id is required")
-	}
-	c, err := s.authenticate(r, p)
-	if err != nil {
-		return nil, err
-	}
-	if !c.FirstParty || !c.MayUse(client.GrantSMSCode) {
+	c, err := s.authenticateFirstParty(r, clientID, secret)
+	if errors.Is(err, errNotFirstParty) || err == nil && !c.MayUse(client.GrantSMSCode) {
 		return nil, errNotNative
 	}
-	return c, nil
+	return c, err
 }
 
 func localeOf(raw string) (string, error) {
@@ -267,7 +260,7 @@ func (s *Server) strictJSON(members ...string) func(huma.Context, func(huma.Cont
 		}
 		body, err := readBody(w, r, maxJSONBytes)
 		if err == nil {
-			err = checkObject(body, members)
+			err = checkObject(body, members, false)
 		}
 		if err != nil {
 			s.writeProblem(w, r, err)
@@ -280,7 +273,8 @@ func (s *Server) strictJSON(members ...string) func(huma.Context, func(huma.Cont
 
 var errNotJSON = errInvalidRequest.Describe("the request body must be one JSON object")
 
-func checkObject(body []byte, members []string) error {
+// checkObject takes null for a string if nullable.
+func checkObject(body []byte, members []string, nullable bool) error {
 	if !utf8.Valid(body) {
 		return errNotJSON
 	}
@@ -306,7 +300,7 @@ func checkObject(body []byte, members []string) error {
 		if err != nil {
 			return errNotJSON
 		}
-		if _, ok := value.(string); !ok {
+		if _, ok := value.(string); !ok && !(nullable && value == nil) {
 			return errMember.Describe("member %s must be a string", key)
 		}
 	}

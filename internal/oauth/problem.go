@@ -42,7 +42,10 @@ func (s *Server) problemOf(r *http.Request, err error) *problem {
 
 // writeProblem answers err as problem details.
 func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
-	p := s.problemOf(r, err)
+	s.putProblem(w, s.problemOf(r, err))
+}
+
+func (s *Server) putProblem(w http.ResponseWriter, p *problem) {
 	for name, values := range p.headers {
 		w.Header()[name] = values
 	}

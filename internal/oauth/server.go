@@ -61,6 +61,7 @@ type Config struct {
 	Ephemeral ephemeral.Store
 	Observer  Observer     // nil for none
 	Captcha   captcha.Gate // nil for none: what asks for a human check is then refused
+	TellTaken bool         // whether first-party clients may ask if a number has an account
 	Log       *slog.Logger // nil means slog.Default()
 }
 
@@ -83,6 +84,8 @@ type Server struct {
 	short   ephemeral.Store
 	proofs  *dpop.Verifier
 	log     *slog.Logger
+
+	tellTaken bool
 
 	observer Observer
 	metadata document
@@ -114,7 +117,7 @@ func New(c Config) (*Server, error) {
 	return &Server{
 		issuer: c.Issuer, engine: c.Engine, clients: c.Clients, grants: c.Grants, users: c.Users, flows: c.Flows, sms: c.SMS,
 		ring: c.Ring, vault: c.Vault, site: c.Site, audit: c.Audit, db: c.DB, captcha: c.Captcha, log: c.Log,
-		short: c.Ephemeral, proofs: proofs,
+		tellTaken: c.TellTaken, short: c.Ephemeral, proofs: proofs,
 		observer: c.Observer, metadata: d, guesses: newThrottle(c.Ephemeral, c.Vault),
 	}, nil
 }
@@ -144,15 +147,19 @@ func (s *Server) API(r chi.Router) {
 	r.HandleFunc(pathChallenge, allow(s.challenge, s.writeOAuthError, http.MethodPost))
 	r.HandleFunc(pathIntrospect, allow(s.introspect, s.writeOAuthError, http.MethodPost))
 
-	for _, path := range []string{pathChallenges, pathResend} {
+	for _, path := range []string{pathChallenges, pathResend, pathNumberCheck} {
 		r.HandleFunc(path, allow(nil, s.writeProblem, http.MethodPost)) // POST is huma's
 	}
-	s.Native(humachi.New(r, nativeConfig()))
+	api := humachi.New(r, apiConfig())
+	s.Native(api)
+	s.numberCheck(api)
+	s.account(r, api)
+	r.HandleFunc(pathOpenAPI, allow(s.openAPI(api), s.writeProblem, http.MethodGet, http.MethodHead))
 }
 
-// nativeConfig is huma without documents of its own and without links to schemas
+// apiConfig is huma without documents of its own and without links to schemas
 // in answers.
-func nativeConfig() huma.Config {
+func apiConfig() huma.Config {
 	c := huma.DefaultConfig("Dialtone", "1")
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
 	c.CreateHooks = nil

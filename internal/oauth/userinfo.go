@@ -88,14 +88,20 @@ func bearerToken(w http.ResponseWriter, r *http.Request) (string, error) {
 	return token, nil
 }
 
-// bearerError answers with the challenge of RFC 6750 section 3. A request that
-// brought no token at all is told no error code there.
+// bearerChallenge is the WWW-Authenticate of a refusal. A request that brought no
+// token at all is told no error code there.
+func bearerChallenge(f *fault.Error) string {
+	const challenge = `Bearer realm="Dialtone"`
+	if f.Status >= 500 || f == errNoToken {
+		return challenge
+	}
+	return challenge + fmt.Sprintf(`, error="%s", error_description="%s"`, oauthCode(f), f.Description)
+}
+
+// bearerError answers with the challenge of RFC 6750 section 3.
 func (s *Server) bearerError(w http.ResponseWriter, r *http.Request, err error) {
 	f := s.told(r.Context(), err)
-	challenge := `Bearer realm="Dialtone"`
-	if f.Status < 500 && f != errNoToken {
-		challenge += fmt.Sprintf(`, error="%s", error_description="%s"`, oauthCode(f), f.Description)
-	}
+	challenge := bearerChallenge(f)
 	if f.Code == errInsufficientScope.Code {
 		challenge += `, scope="openid"`
 	}

@@ -129,7 +129,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Server, err error)
 	flows := user.NewFlows(s.core.Vault, s.secure)
 	if s.oauth, err = oauth.New(oauth.Config{
 		Issuer: c.Issuer, Engine: tokens, Clients: s.core.Clients, Grants: s.core.Grants, Users: s.core.Users, Flows: flows,
-		SMS: s.sms, Captcha: human, Ring: s.core.Ring, Site: s.site, Audit: s.core.Audit, DB: s.core.DB, Vault: s.core.Vault, Ephemeral: s.short,
+		SMS: s.sms, Captcha: human, TellTaken: c.Accounts.TellTaken, Ring: s.core.Ring, Site: s.site, Audit: s.core.Audit, DB: s.core.DB, Vault: s.core.Vault, Ephemeral: s.short,
 		Observer: s.metrics, Log: o.Log,
 	}); err != nil {
 		return nil, fmt.Errorf("start the authorization server: %w", err)

@@ -47,3 +47,7 @@ func (p *Pages) begin(w http.ResponseWriter, r *http.Request, f Flow, path strin
 	see(w, r, path, query)
 	return nil
 }
+
+// FreshSignIn is how long after signing in a person may change how they sign in,
+// take all of their data or delete the account.
+const FreshSignIn = freshSignIn

@@ -9,6 +9,7 @@ import (
 type Caller struct {
 	Address   netip.Addr // of the person, behind trusted proxies; the zero Addr if unknown
 	RequestID string
+	ClientID  string // of the app that acts for the person, "" for their browser
 }
 
 type callerKey struct{}

@@ -25,9 +25,13 @@ type Clients interface {
 	Withdraw(ctx context.Context, userID, clientID string) (bool, error)
 	// EndSession ends all that was granted in a browser session, offline access included.
 	EndSession(ctx context.Context, userID, sessionID string) error
-	// EndOthers ends all that a person granted outside a browser session.
-	EndOthers(ctx context.Context, userID, sessionID string) error
+	// EndOthers ends all that a person granted outside of what they keep.
+	EndOthers(ctx context.Context, userID string, keep Kept) error
 }
+
+// Kept is where a person goes on while everything else ends: a browser session, or
+// what they granted to a native app, which has none.
+type Kept struct{ Session, Grant string }
 
 // Held is what clients hold of one person.
 type Held struct {
@@ -62,7 +66,7 @@ func (noClients) Client(context.Context, string) (*web.Client, error)    { retur
 func (noClients) Held(context.Context, string) (Held, error)             { return Held{}, nil }
 func (noClients) Withdraw(context.Context, string, string) (bool, error) { return false, nil }
 func (noClients) EndSession(context.Context, string, string) error       { return nil }
-func (noClients) EndOthers(context.Context, string, string) error        { return nil }
+func (noClients) EndOthers(context.Context, string, Kept) error          { return nil }
 
 // Apps returns the clients that a person allowed something or that hold a grant
 // which is good, the last used first.
@@ -170,12 +174,12 @@ func (s *Service) SignOutSession(ctx context.Context, userID, id string) error {
 	})
 }
 
-// SignOutOthers ends every browser session of a person but one, and everything
-// that clients were granted outside of that one, by native apps too.
-func (s *Service) SignOutOthers(ctx context.Context, userID, keep string) error {
+// SignOutOthers ends every browser session of a person but the one they keep, and
+// everything that clients were granted outside of that one, by native apps too.
+func (s *Service) SignOutOthers(ctx context.Context, userID string, keep Kept) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
 		n, err := s.db.Exec(ctx, `UPDATE sessions SET ended_at = $1 WHERE user_id = $2 AND id <> $3 AND ended_at IS NULL`,
-			db.Micros(time.Now()), userID, keep)
+			db.Micros(time.Now()), userID, keep.Session)
 		if err != nil {
 			return fmt.Errorf("end other sessions: %w", err)
 		}

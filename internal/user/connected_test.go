@@ -59,8 +59,8 @@ func (o *office) EndSession(_ context.Context, userID, sessionID string) error {
 	return o.note(userID + " ends " + sessionID)
 }
 
-func (o *office) EndOthers(_ context.Context, userID, sessionID string) error {
-	return o.note(userID + " keeps " + sessionID)
+func (o *office) EndOthers(_ context.Context, userID string, keep Kept) error {
+	return o.note(userID + " keeps " + keep.Session)
 }
 
 func (o *office) note(what string) error {
@@ -158,7 +158,7 @@ func TestSigningOutEverywhereElseKeepsOne(t *testing.T) {
 		}
 		other := h.signIn(fixture(1))
 		me := all[2]
-		if err := h.users.SignOutOthers(ctx, me.User.ID, me.Session.ID); err != nil {
+		if err := h.users.SignOutOthers(ctx, me.User.ID, Kept{Session: me.Session.ID}); err != nil {
 			t.Fatal(err)
 		}
 		for i, in := range all {
@@ -169,7 +169,7 @@ func TestSigningOutEverywhereElseKeepsOne(t *testing.T) {
 		if _, _, err := h.users.SessionOf(with(other.Secret)); err != nil {
 			t.Errorf("the other person: %v", err)
 		}
-		if err := h.users.SignOutOthers(ctx, me.User.ID, me.Session.ID); err != nil {
+		if err := h.users.SignOutOthers(ctx, me.User.ID, Kept{Session: me.Session.ID}); err != nil {
 			t.Fatal(err)
 		}
 		if n := h.rows(`SELECT count(*) FROM audit WHERE event = 'session.ended' AND user_id = $1`, me.User.ID); n != 1 || len(o.ended) != 2 {

@@ -99,7 +99,7 @@ func (s *Service) export(ctx context.Context, id, actor string) ([]byte, error) 
 		name string
 		read func(context.Context, string) (any, error)
 	}{
-		{"identifiers", read(s.Identifiers)}, {"picture_file", read(s.pictureFile)}, {"agreements", read(s.agreements)},
+		{"identifiers", read(s.Identifiers)}, {"picture_file", read(s.pictureFile)}, {"agreements", read(s.Agreements)},
 		{"sessions", read(s.ListSessions)}, {"passkeys", read(s.Passkeys)}, {"credentials", read(s.credentials)}, {"events", read(s.events)},
 	} {
 		if document[part.name], err = part.read(ctx, id); err != nil {
@@ -185,7 +185,8 @@ func (s *Service) events(ctx context.Context, id string) ([]event, error) {
 	return out, nil
 }
 
-func (s *Service) agreements(ctx context.Context, id string) ([]Agreement, error) {
+// Agreements returns what a person agreed to, the oldest first.
+func (s *Service) Agreements(ctx context.Context, id string) ([]Agreement, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT version, client_id, locale, ip_prefix, agreed_at FROM agreements WHERE user_id = $1 ORDER BY agreed_at, id`, id)
 	if err != nil {

@@ -40,33 +40,48 @@ func ProfileOf(u User) Profile {
 	}
 }
 
-// SaveProfile replaces the claims of a Profile for the person themselves. Names
-// are cleaned of what cannot be shown first. Saving what is there already writes
-// nothing. Faults: name_too_long, name_invalid, locale_invalid.
+// SaveProfile replaces the claims of a Profile for the person themselves, see
+// PatchProfile.
 func (s *Service) SaveProfile(ctx context.Context, id string, p Profile) (User, error) {
+	return s.PatchProfile(ctx, id, ProfilePatch{
+		Nickname: &p.Nickname, Name: &p.Name, FamilyName: &p.FamilyName, GivenName: &p.GivenName, Locale: &p.Locale,
+	})
+}
+
+// ProfilePatch has the members of a Profile; a nil one stays as it is.
+type ProfilePatch struct{ Nickname, Name, FamilyName, GivenName, Locale *string }
+
+// PatchProfile changes claims of a Profile for the person themselves. Names are
+// cleaned of what cannot be shown first. Saving what is there already writes
+// nothing. Faults: name_too_long, name_invalid, locale_invalid.
+func (s *Service) PatchProfile(ctx context.Context, id string, p ProfilePatch) (User, error) {
 	patch := map[string]any{}
 	for _, f := range []struct {
-		claim, typed string
-		most         int
+		claim string
+		typed *string
+		most  int
 	}{
 		{"nickname", p.Nickname, maxNickname}, {"name", p.Name, maxName},
 		{"family_name", p.FamilyName, maxName}, {"given_name", p.GivenName, maxName},
 	} {
-		name := cleanName(f.typed)
+		if f.typed == nil {
+			continue
+		}
+		name := cleanName(*f.typed)
 		switch {
-		case name == "" && strings.TrimSpace(f.typed) != "":
+		case name == "" && strings.TrimSpace(*f.typed) != "":
 			return User{}, ErrNameInvalid.With("field", f.claim)
 		case characters(name) > f.most || len(name) > maxNameBytes:
 			return User{}, ErrNameTooLong.With("field", f.claim).With("n", strconv.Itoa(f.most))
 		}
 		patch[f.claim] = orNil(name)
 	}
-	if p.Locale != "" {
-		if _, err := language.Parse(p.Locale); err != nil || len(p.Locale) > 35 { // RFC 5646 section 4.4.1
+	if p.Locale != nil {
+		if _, err := language.Parse(*p.Locale); *p.Locale != "" && (err != nil || len(*p.Locale) > 35) { // RFC 5646 section 4.4.1
 			return User{}, ErrLocaleInvalid.With("field", "locale")
 		}
+		patch["locale"] = orNil(*p.Locale)
 	}
-	patch["locale"] = orNil(p.Locale)
 	return s.update(ctx, id, "user:"+id, patch)
 }
 

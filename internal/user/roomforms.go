@@ -2,9 +2,6 @@ package user
 
 import (
 	"errors"
-	"io"
-	"mime"
-	"mime/multipart"
 	"net/http"
 	"slices"
 	"strconv"
@@ -14,7 +11,6 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/dialtone-id/dialtone/internal/fault"
-	"github.com/dialtone-id/dialtone/internal/user/picture"
 	"github.com/dialtone-id/dialtone/web"
 )
 
@@ -67,94 +63,22 @@ func (p *Pages) saveProfile(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// Bounds of an upload.
-const (
-	uploadMaxBytes = picture.MaxBytes + 64<<10 // with what multipart adds
-	uploadDrained  = 32 << 20                  // of what is too much
-	uploadTime     = time.Minute               // for a slow phone; other requests have 15 s
-)
-
-var errPictureMissing = fault.New(http.StatusUnprocessableEntity, "picture_missing", "no picture was sent")
-
 // savePicture is POST /account/picture, the one form that is multipart/form-data.
 func (p *Pages) savePicture(w http.ResponseWriter, r *http.Request) error {
 	_, u, ok, err := p.member(w, r)
 	if !ok {
 		return err
 	}
-	control := http.NewResponseController(w)
-	// A server that cannot change its limits keeps them.
-	_ = control.SetReadDeadline(time.Now().Add(uploadTime))
-	_ = control.SetWriteDeadline(time.Now().Add(uploadTime + 30*time.Second))
-	err = p.takePicture(r, u)
-	if err == nil {
+	if err = p.Users.ReceivePicture(w, r, u.ID); err == nil {
 		seeRoom(w, r, "/account/profile", "picture")
 		return nil
 	}
-	// A browser that is still sending would show a broken connection.
-	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, uploadDrained))
 	var bad *fault.Error
 	if errors.As(err, &bad) && bad.Code != errMalformed.Code && bad.Code != errMediaType.Code {
 		p.renderProfile(w, r, u, bad.Status, ProfileOf(u), problem(bad, "picture"))
 		return nil
 	}
 	return unknownIsGone(err)
-}
-
-// takePicture reads the form as far as its picture, never more than the bound.
-func (p *Pages) takePicture(r *http.Request, u User) error {
-	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
-		return errMediaType.Describe("send the form as multipart/form-data")
-	}
-	if r.ContentLength > uploadMaxBytes {
-		return picture.ErrTooLarge
-	}
-	parts := multipart.NewReader(http.MaxBytesReader(nil, io.NopCloser(r.Body), uploadMaxBytes), params["boundary"])
-	for {
-		part, err := parts.NextPart()
-		if err != nil {
-			return uploadFault(err, errMalformed.Because(err))
-		}
-		if part.FormName() != "picture" {
-			continue
-		}
-		file := &counted{Reader: part}
-		_, err = p.Users.SetPicture(r.Context(), u.ID, file)
-		if file.n == 0 { // the button was pressed without a file
-			return errPictureMissing.Because(err)
-		}
-		return uploadFault(err, err)
-	}
-}
-
-// uploadFault is what the upload itself is to blame for, else otherwise.
-func uploadFault(err, otherwise error) error {
-	var tooLarge *http.MaxBytesError
-	var known *fault.Error
-	switch {
-	case errors.As(err, &known): // of the picture; what made it so is inside
-		return err
-	case errors.As(err, &tooLarge):
-		return picture.ErrTooLarge
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return errMalformed.Because(err)
-	case errors.Is(err, io.EOF): // the form ended without a picture
-		return errPictureMissing
-	}
-	return otherwise
-}
-
-// counted is a file of which is known how much was read.
-type counted struct {
-	io.Reader
-	n int64
-}
-
-func (f *counted) Read(b []byte) (int, error) {
-	n, err := f.Reader.Read(b)
-	f.n += int64(n)
-	return n, err
 }
 
 // removePicture is POST /account/picture/remove.
@@ -207,7 +131,7 @@ func (p *Pages) renderPrivacy(w http.ResponseWriter, r *http.Request, u User, st
 	if err != nil {
 		return err
 	}
-	agreements, err := p.Users.agreements(ctx, u.ID)
+	agreements, err := p.Users.Agreements(ctx, u.ID)
 	if err != nil {
 		return err
 	}

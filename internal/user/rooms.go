@@ -153,7 +153,7 @@ func (p *Pages) endOthers(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
-	if err := p.Users.SignOutOthers(r.Context(), u.ID, s.ID); err != nil {
+	if err := p.Users.SignOutOthers(r.Context(), u.ID, Kept{Session: s.ID}); err != nil {
 		return err
 	}
 	seeRoom(w, r, "/account/sessions", "others_ended")

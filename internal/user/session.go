@@ -247,8 +247,9 @@ func (s *Service) Purge(ctx context.Context, now time.Time) (int64, error) {
 
 // record writes one audit line; it joins the transaction in ctx.
 func (s *Service) record(ctx context.Context, event, actor, userID string, detail map[string]string) error {
+	caller := CallerOf(ctx)
 	return s.audit.Record(ctx, audit.Event{
-		Name: event, Actor: actor, UserID: userID, IP: textOf(CallerOf(ctx).Address), Detail: detail,
+		Name: event, Actor: actor, UserID: userID, ClientID: caller.ClientID, IP: textOf(caller.Address), Detail: detail,
 	})
 }
 

@@ -124,7 +124,7 @@ func TestAgreementIsKeptOncePerVersion(t *testing.T) {
 			}
 		}
 		u := h.signIn(fixture(0)).User
-		kept, err := h.users.agreements(t.Context(), u.ID)
+		kept, err := h.users.Agreements(t.Context(), u.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

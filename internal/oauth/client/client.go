@@ -43,6 +43,12 @@ const (
 // DefaultScope is what a client may ask for that was registered without a scope.
 const DefaultScope = "openid profile email address phone offline_access"
 
+// Scopes of the account API, which only first-party clients can be registered for.
+const (
+	ScopeAccount      = "account"       // read the person's own data
+	ScopeAccountWrite = "account.write" // change it
+)
+
 // Client has the member names of RFC 7591 and the OpenID specifications, and ours. A loaded Client
 // has every default filled in and is shared: never change it.
 type Client struct {

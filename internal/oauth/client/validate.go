@@ -143,6 +143,9 @@ func checkScope(c *Client) error {
 		if slices.Contains(c.scopes[:i], scope) {
 			return errMetadata.Describe("scope names a scope twice")
 		}
+		if !c.FirstParty && (scope == ScopeAccount || scope == ScopeAccountWrite) {
+			return errMetadata.Describe("scope may have %s and %s only if first_party is true", ScopeAccount, ScopeAccountWrite)
+		}
 	}
 	return nil
 }

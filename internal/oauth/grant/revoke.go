@@ -103,10 +103,12 @@ func (s *Store) EndSession(ctx context.Context, userID, sessionID string) (int64
 }
 
 // EndOthers ends everything that a person granted outside of one browser session, by native
-// apps too, at their own wish, and returns how many grants that was.
-func (s *Store) EndOthers(ctx context.Context, userID, sessionID string) (int64, error) {
+// apps too, at their own wish, and returns how many grants that was. One grant stays whatever
+// its session; without a session ("") it is all that stays.
+func (s *Store) EndOthers(ctx context.Context, userID, sessionID, grantID string) (int64, error) {
 	return s.revokeAll(ctx, event(userID, "", "", ReasonPerson), `
-		UPDATE grants SET revoked_at = $1 WHERE user_id = $2 AND session_id <> $3 AND revoked_at IS NULL`, userID, sessionID)
+		UPDATE grants SET revoked_at = $1
+		WHERE user_id = $2 AND (session_id <> $3 OR session_id = '') AND id <> $4 AND revoked_at IS NULL`, userID, sessionID, grantID)
 }
 
 // RevokeUserClient ends everything a person granted to a client, and returns how many grants that was.
