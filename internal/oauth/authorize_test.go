@@ -301,7 +301,7 @@ func TestFlowsBelongToTheirBrowser(t *testing.T) {
 	if consent.Path != "/consent" {
 		t.Fatalf("went to %s", consent)
 	}
-	other.get(consent.String()).wantPage(http.StatusGone, "page-error")
+	other.get(consent.String()).wantPage(http.StatusBadRequest, "page-error")
 }
 
 func TestClientThatChangedMeanwhileGetsNoCode(t *testing.T) {
