@@ -19,7 +19,7 @@ import (
 
 // oauthCodes are the error codes that an OAuth response may carry (RFC 6749
 // sections 4.1.2.1 and 5.2, RFC 6750 section 3.1, RFC 7009 section 2.2.1, RFC 8707
-// section 2, OpenID Connect Core section 3.1.2.6). Faults with other codes, ours and those of HTTP,
+// section 2, OpenID Connect Core section 3.1.2.6 and its unmet_authentication_requirements). Faults with other codes, ours and those of HTTP,
 // are told by the nearest of these; the status keeps the difference.
 var oauthCodes = map[string]bool{
 	"invalid_request": true, "invalid_client": true, "invalid_grant": true, "unauthorized_client": true,
@@ -27,6 +27,7 @@ var oauthCodes = map[string]bool{
 	"server_error": true, "temporarily_unavailable": true, "invalid_token": true, "insufficient_scope": true,
 	"unsupported_token_type": true, "login_required": true, "consent_required": true, "interaction_required": true,
 	"request_not_supported": true, "request_uri_not_supported": true, "registration_not_supported": true,
+	"unmet_authentication_requirements": true,
 }
 
 // told is what a caller may learn of err. Errors from inside are logged here,

@@ -39,6 +39,7 @@ const (
 
 	// Pages of package user.
 	pathLogin   = "/login"
+	pathSecond  = "/login/second"
 	pathAccount = "/account"
 )
 

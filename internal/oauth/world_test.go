@@ -73,6 +73,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 	short, err := ephemeral.OpenSQL(ctx, d)
 	must(t, err)
 	t.Cleanup(func() { must(t, short.Close()) })
+	user.Limits(short)(w.users)
 	texts, err := sms.New(sms.Config{
 		Regions: []string{"CN"}, Routes: map[string]sms.Route{"CN": {Providers: []sms.Provider{w.inbox}}}, Log: log,
 		TestNumbers:       map[string]string{"+8613800138088": "246810"},
