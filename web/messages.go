@@ -266,6 +266,8 @@ func headline(code string) string {
 		return "closing.title"
 	case "number_recycled":
 		return "recycled.title"
+	case "second_factor_required":
+		return "second.title"
 	case "cookies_required":
 		return "error.head_cookies"
 	case "server_error", "temporarily_unavailable", "sms_provider_unavailable":

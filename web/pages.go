@@ -330,6 +330,42 @@ func (p Recycled) facts() facts {
 	}
 }
 
+// Second is /login/second, which asks for a second proof by one way: ids
+// page-second, proof and prove for what is typed, passkey-sign-in for a passkey, as
+// on Login, send-code for a text message and with its Challenge the ids of Code but
+// change-phone, by-WAY for another way, login-cancel.
+type Second struct {
+	Common
+	Flow      string
+	Client    *Client
+	Way       string   // "totp", "passkey", "password", "sms", "recovery_code"
+	Others    []string // ways that may be taken instead
+	TwoStep   bool     // the owner of the account wants it; else a client does
+	Passkey   *Passkey // of that way; nil if there are none here
+	Challenge string   // this and the next four of the way "sms", as in Code; "" before it is sent
+	Masked    string
+	ResendIn  int
+	Status    string
+	Reason    string
+	Check     *Check // has to be passed before a message is sent; nil for none
+	Problem   *Problem
+}
+
+func (p Second) facts() facts {
+	f := facts{
+		template: "second", common: p.Common, client: p.Client, problem: p.Problem, check: p.Check, status: p.Status, reason: p.Reason,
+		fields: []string{"proof", "code", "captcha-typed"}, step: []Field{{"flow", p.Flow}, {"by", p.Way}},
+		path: "/login/second", start: "/login/second", send: "/login/second/send", script: "dialtone.js", popup: p.Client != nil,
+	}
+	if p.Challenge != "" {
+		f.send, f.step[1] = "/login/second/resend", Field{"challenge", p.Challenge}
+	}
+	if p.Passkey != nil {
+		f.script = "signin.js"
+	}
+	return f
+}
+
 // Legal is /legal/terms and /legal/privacy where the operator hosts them with
 // us: id page-legal.
 type Legal struct {
@@ -366,7 +402,7 @@ func everyPage() []Page {
 	return []Page{
 		Login{}, Code{}, Password{}, Register{}, PasskeySetup{}, Consent{}, Logout{}, SignedOut{}, Error{},
 		FormPost{}, Account{}, AccountProfile{}, AccountSecurity{}, AccountSessions{}, AccountApps{},
-		AccountActivity{}, AccountPrivacy{}, Delete{}, Deleted{}, Closing{}, Recycled{}, Legal{}, Demo{},
+		AccountActivity{}, AccountPrivacy{}, Delete{}, Deleted{}, Closing{}, Recycled{}, Second{}, Legal{}, Demo{},
 		QR{}, QRConfirm{}, QRResult{}, QRTyped{},
 	}
 }

@@ -82,7 +82,43 @@ func samplesOf(logo string) map[string]Page {
 		Request: "s0199c4", Client: shop, Masked: masked, Browser: "Chrome", System: "Windows", Address: "198.51.100.*",
 		Since: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC), Ago: 40,
 	}
+	second := Second{Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Client: shop, Masked: masked}
+	secondWith := func(way string, change func(*Second)) Second {
+		s := second
+		s.Way = way
+		for _, other := range []string{"totp", "passkey", "password", "sms", "recovery_code"} {
+			if other != way {
+				s.Others = append(s.Others, other)
+			}
+		}
+		change(&s)
+		return s
+	}
+	secondCode := func(change func(*Second)) Second {
+		return secondWith("sms", func(s *Second) { s.Challenge, s.Status, s.ResendIn = "0199c1", "sent", 58; change(s) })
+	}
 	return map[string]Page{
+		"second-totp": secondWith("totp", func(s *Second) { s.TwoStep = true }),
+		"second-totp-wrong": secondWith("totp", func(s *Second) {
+			s.Client, s.TwoStep, s.Problem = nil, true, &Problem{Code: "factor_incorrect", Field: "proof"}
+		}),
+		"second-recovery":       secondWith("recovery_code", func(s *Second) { s.Client, s.Others = nil, []string{"totp"} }),
+		"second-recovery-limit": secondWith("recovery_code", func(s *Second) { s.Problem = &Problem{Code: "rate_limited", RetryAfter: 4 * time.Second} }),
+		"second-password":       secondWith("password", func(s *Second) { s.Others = nil }),
+		"second-password-wrong": secondWith("password", func(s *Second) { s.Client, s.Problem = &long, &Problem{Code: "password_incorrect", Field: "proof"} }),
+		"second-passkey": secondWith("passkey", func(s *Second) {
+			s.Passkey = &Passkey{Options: `{"challenge":"Y2hhbGxlbmdl","rpId":"id.example"}`, State: "c2VhbGVk"}
+		}),
+		"second-passkey-other": secondWith("passkey", func(s *Second) { s.Problem = &Problem{Code: "passkey_other"} }),
+		"second-sms":           secondWith("sms", func(*Second) {}),
+		"second-sms-check":     secondWith("sms", func(s *Second) { s.Check = &pow }),
+		"second-sms-picture": secondWith("sms", func(s *Second) {
+			s.Check, s.Problem = &picture, &Problem{Code: "captcha_failed", Field: "captcha-typed"}
+		}),
+		"second-code":       secondCode(func(*Second) {}),
+		"second-code-check": secondCode(func(s *Second) { s.ResendIn, s.Check = 0, &pow }),
+		"second-code-wrong": secondCode(func(s *Second) { s.Problem = &Problem{Code: "code_incorrect", Field: "code"} }),
+		"second-code-spent": secondCode(func(s *Second) { s.ResendIn, s.Problem = 0, &Problem{Code: "code_attempts_exceeded"} }),
 		"qr":                qr,
 		"qr-scanned":        qrScanned,
 		"qr-allowed":        qrOver("allowed"),

@@ -50,19 +50,20 @@ var (
 // while a person is needed, hence the short names; the client is looked up again
 // each time it is opened.
 type authRequest struct {
-	ClientID      string   `json:"c"`
-	RedirectURI   string   `json:"r"`
-	RedirectGiven bool     `json:"g,omitempty"` // the request named it, so the token request must too
-	Mode          string   `json:"m,omitempty"`
-	State         string   `json:"s,omitempty"`
-	Scope         []string `json:"o"`
-	Nonce         string   `json:"n,omitempty"`
-	Challenge     string   `json:"p,omitempty"` // PKCE, S256
-	Prompts       []string `json:"q,omitempty"`
-	MaxAge        *int64   `json:"a,omitempty"` // seconds
-	HintSubject   string   `json:"h,omitempty"` // sub of the id_token_hint
-	SeenSignIn    string   `json:"v,omitempty"` // the browser's session and its sign-in when the request came, see freshLogin
-	RequestedAt   int64    `json:"t"`           // Unix microseconds
+	ClientID      string     `json:"c"`
+	RedirectURI   string     `json:"r"`
+	RedirectGiven bool       `json:"g,omitempty"` // the request named it, so the token request must too
+	Mode          string     `json:"m,omitempty"`
+	State         string     `json:"s,omitempty"`
+	Scope         []string   `json:"o"`
+	Nonce         string     `json:"n,omitempty"`
+	Challenge     string     `json:"p,omitempty"` // PKCE, S256
+	Prompts       []string   `json:"q,omitempty"`
+	MaxAge        *int64     `json:"a,omitempty"` // seconds
+	ACR           acrRequest `json:"l,omitzero"`
+	HintSubject   string     `json:"h,omitempty"` // sub of the id_token_hint
+	SeenSignIn    string     `json:"v,omitempty"` // the browser's session and its sign-in when the request came, see freshLogin
+	RequestedAt   int64      `json:"t"`           // Unix microseconds
 
 	client    *client.Client
 	target    *url.URL // RedirectURI, parsed
@@ -106,7 +107,8 @@ func (q *authRequest) read(p params, issuer string, hint hintReader) error {
 	for _, err := range []error{
 		unsupported(p), q.readResponseType(p.get("response_type")), modeErr, stateErr,
 		q.readScope(p.get("scope")), checkResource(p.get("resource"), issuer), q.readChallenge(p), q.readNonce(p.get("nonce")),
-		q.readPrompt(p.get("prompt")), q.readMaxAge(p.get("max_age")), q.readHint(p.get("id_token_hint"), hint),
+		q.readPrompt(p.get("prompt")), q.readMaxAge(p.get("max_age")), q.readACR(p.get("acr_values"), p.get("claims")),
+		q.readHint(p.get("id_token_hint"), hint),
 	} {
 		if err != nil {
 			return err

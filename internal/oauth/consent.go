@@ -90,7 +90,7 @@ func (s *Server) decideConsent(w http.ResponseWriter, r *http.Request) {
 	}
 	decision := p.get("decision")
 	switch {
-	case err != nil || next == stepLogin:
+	case err != nil || next == stepLogin || next == stepSecond:
 		s.carryOn(w, r, f, q, v)
 	case p.get("session") != v.session.ID:
 		goOn(w, f, pathConsent)

@@ -37,12 +37,15 @@ type step int
 
 const (
 	stepLogin step = iota
+	stepSecond
 	stepConsent
 	stepIssue
 )
 
 // next decides. It fails with login_required if the person signed in for this
-// very request and is not whom the client asked for.
+// very request and is not whom the client asked for, and with
+// unmet_authentication_requirements if the account has no second factor to show to a
+// client that demands one. Whoever only wishes for it is answered without then.
 func (s *Server) next(ctx context.Context, q *authRequest, v visitor) (step, error) {
 	if !v.signedIn() {
 		return stepLogin, nil
@@ -54,6 +57,17 @@ func (s *Server) next(ctx context.Context, q *authRequest, v visitor) (step, err
 		}
 	} else if another || q.forcesLogin() || tooOld(q, v.session) {
 		return stepLogin, nil
+	}
+	if q.ACR.prefersTwo() && v.session.ACR != user.ACRTwoFactors {
+		can, err := s.users.CanStepUp(ctx, v.session)
+		switch {
+		case err != nil:
+			return stepLogin, err
+		case can:
+			return stepSecond, nil
+		case q.ACR.demandsTwo():
+			return stepLogin, errUnmet
+		}
 	}
 	if q.asks(promptConsent) {
 		return stepConsent, nil
@@ -127,12 +141,14 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, q *authRequest) 
 		s.refuse(w, r, q, err)
 	case next == stepIssue:
 		s.issue(w, r, q, v.session)
-	case q.asks(promptNone) && next == stepLogin:
+	case q.asks(promptNone) && (next == stepLogin || next == stepSecond):
 		s.refuse(w, r, q, errLoginRequired)
 	case q.asks(promptNone):
 		s.refuse(w, r, q, errConsentRequired)
 	case next == stepLogin:
 		s.wait(w, r, q, pathLogin)
+	case next == stepSecond:
+		s.wait(w, r, q, pathSecond)
 	default:
 		s.wait(w, r, q, pathConsent)
 	}
@@ -161,6 +177,8 @@ func (s *Server) carryOn(w http.ResponseWriter, r *http.Request, f user.Flow, q 
 		s.refuse(w, r, q, err)
 	case next == stepLogin:
 		goOn(w, f, pathLogin)
+	case next == stepSecond:
+		goOn(w, f, pathSecond)
 	case next == stepConsent:
 		goOn(w, f, pathConsent)
 	default:
@@ -192,7 +210,7 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, q *authRequest, s
 		CodeChallenge: q.Challenge,
 		RequestedAt:   q.requestedAt(),
 		Person: engine.Person{
-			UserID: session.UserID, SessionID: session.ID, AuthTime: session.AuthTime, AMR: session.AMR, ACR: session.ACR,
+			UserID: session.UserID, SessionID: session.ID, AuthTime: session.AuthTime, AMR: session.AMR, ACR: q.ACR.reported(session),
 		},
 	})
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/dialtone-id/dialtone/internal/oauth/client"
 	"github.com/dialtone-id/dialtone/internal/signing"
-	"github.com/dialtone-id/dialtone/internal/user"
 )
 
 // metadata is OpenID Connect Discovery 1.0 section 3 and RFC 8414 section 2.
@@ -65,7 +64,7 @@ func describe(issuer string) metadata {
 		GrantTypesSupported: []string{
 			client.GrantAuthorizationCode, client.GrantRefreshToken, client.GrantClientCredentials, client.GrantSMSCode,
 		},
-		ACRValuesSupported:    []string{acrSMS, user.ACRPasskey},
+		ACRValuesSupported:    acrValues(),
 		SubjectTypesSupported: []string{"public"},
 		IDTokenSigningAlgValuesSupported: []string{
 			string(signing.RS256), string(signing.ES256), string(signing.PS256), string(signing.EdDSA),

@@ -19,8 +19,8 @@ import (
 
 // oauthCodes are the error codes that an OAuth response may carry (RFC 6749
 // sections 4.1.2.1 and 5.2, RFC 6750 section 3.1, RFC 7009 section 2.2.1, RFC 8707
-// section 2, RFC 9449 section 5, RFC 9470 section 3, OpenID Connect Core section 3.1.2.6, and those of the
-// authorization challenge endpoint). Faults with other codes, ours and those of HTTP,
+// section 2, RFC 9449 section 5, RFC 9470 section 3, OpenID Connect Core section 3.1.2.6 and its
+// unmet_authentication_requirements, and those of the authorization challenge endpoint). Faults with other codes, ours and those of HTTP,
 // are told by the nearest of these; the status keeps the difference.
 var oauthCodes = map[string]bool{
 	"invalid_request": true, "invalid_client": true, "invalid_grant": true, "unauthorized_client": true,
@@ -29,6 +29,7 @@ var oauthCodes = map[string]bool{
 	"unsupported_token_type": true, "insufficient_user_authentication": true, "login_required": true, "consent_required": true, "interaction_required": true,
 	"invalid_dpop_proof": true, "invalid_session": true, "redirect_to_web": true,
 	"request_not_supported": true, "request_uri_not_supported": true, "registration_not_supported": true,
+	"unmet_authentication_requirements": true,
 }
 
 // told is what a caller may learn of err. Errors from inside are logged here,

@@ -41,6 +41,7 @@ const (
 
 	// Pages of package user.
 	pathLogin   = "/login"
+	pathSecond  = "/login/second"
 	pathAccount = "/account"
 )
 

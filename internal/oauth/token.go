@@ -19,7 +19,7 @@ import (
 var errInvalidCode = fault.New(http.StatusBadRequest, "invalid_grant", "the challenge or its code is wrong, expired, used or exhausted")
 
 // What a sign-in by SMS is worth (RFC 8176; acr values are ours, see docs/protocol.md).
-const acrSMS = "1"
+const acrSMS = user.ACROneFactor
 
 func amrSMS() []string { return []string{"sms", "otp"} }
 
@@ -113,7 +113,7 @@ func (s *Server) signInBySMS(ctx context.Context, c *client.Client, challenge na
 // with a code of ours.
 func asInvalidCode(err error) error {
 	var f *fault.Error
-	if errors.Is(err, user.ErrClosing) || errors.Is(err, user.ErrRecycled) {
+	if errors.Is(err, user.ErrClosing) || errors.Is(err, user.ErrRecycled) || errors.Is(err, user.ErrSecondFactor) {
 		errors.As(err, &f)
 		return errInvalidCode.Describe("%s: %s", f.Code, f.Description).Because(err)
 	}

@@ -1,10 +1,8 @@
 package sms
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/db"
@@ -57,7 +55,7 @@ func (s *Service) countSends(ctx context.Context, lookup []byte) ([]sent, error)
 
 // refuseSend decides from the exact times of a number's messages, newest first,
 // whether one more has room in every window; nil if it has. Of several full
-// windows it reports the one that takes longest. Times after now, left by a
+// windows it reports the one that keeps it longest. Times after now, left by a
 // clock that was set back, count like now.
 func (c *Config) refuseSend(sends []sent, now time.Time, known bool) *fault.Error {
 	all := make([]int64, len(sends))
@@ -70,30 +68,26 @@ func (c *Config) refuseSend(sends []sent, now time.Time, known bool) *fault.Erro
 			strangers = append(strangers, m.at)
 		}
 	}
-	type window struct {
-		times []int64
-		limit int
-		per   time.Duration
-		fault *fault.Error
+	refusal, longest := ErrTooSoon, wait(all, 1, c.Cooldown, now)
+	inDay := wait(all, c.PerDay, day, now)
+	if !known {
+		inDay = max(inDay, wait(strangers, c.PerDay-c.KnownReserve, day, now))
 	}
-	windows := []window{
-		{all, 1, c.Cooldown, ErrTooSoon},
-		{all, c.PerDay, day, ErrDailyLimit},
+	if inDay > longest {
+		refusal, longest = ErrDailyLimit, inDay
 	}
-	if known {
-		windows = append(windows,
-			window{recognised, c.PerHour, time.Hour, ErrHourlyLimit},
-			window{all, c.PerHour + knownInHour, time.Hour, ErrHourlyLimit})
-	} else {
-		windows = append(windows,
-			window{all, c.PerHour, time.Hour, ErrHourlyLimit},
-			window{strangers, c.PerDay - c.KnownReserve, day, ErrDailyLimit})
+	// The hour is looked at when the others have room: what is on top does not last.
+	then := now.Add(longest)
+	inHour := wait(all, c.PerHour, time.Hour, then)
+	if onTop := wait(recognised, knownInHour, time.Hour, then); known && onTop < inHour &&
+		wait(strangers, c.PerHour, time.Hour, then.Add(onTop)) > 0 {
+		inHour = onTop
 	}
-	longest := slices.MaxFunc(windows, func(a, b window) int {
-		return cmp.Compare(wait(a.times, a.limit, a.per, now), wait(b.times, b.limit, b.per, now))
-	})
-	if w := wait(longest.times, longest.limit, longest.per, now); w > 0 {
-		return longest.fault.After(w)
+	if inHour > 0 {
+		refusal, longest = ErrHourlyLimit, longest+inHour
+	}
+	if longest > 0 {
+		return refusal.After(longest)
 	}
 	return nil
 }

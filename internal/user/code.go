@@ -19,8 +19,9 @@ type codePage struct {
 	ref  sms.Ref
 	form url.Values
 
-	registers     bool // the second step of /register
-	makesPasskeys bool // the browser says that this device can
+	registers     bool        // the second step of /register
+	second        *secondPage // of a second proof; nil for none
+	makesPasskeys bool        // the browser says that this device can
 }
 
 // openCode reads the fields of such a request. The challenge is bound to the
@@ -35,7 +36,7 @@ func (p *Pages) openCode(r *http.Request) (codePage, error) {
 	if err != nil {
 		return codePage{}, err
 	}
-	ref := sms.Ref{ID: form.Get("challenge"), Purpose: sms.Login, ClientID: f.ClientID, Flow: f.Binding(),
+	ref := sms.Ref{ID: form.Get("challenge"), Purpose: purposeOf(r), ClientID: f.ClientID, Flow: f.Binding(),
 		Address: CallerOf(r.Context()).Address}
 	return codePage{flow: f, ref: ref, form: form, registers: registers(r), makesPasskeys: form.Get("passkey") == "1"}, nil
 }
@@ -47,6 +48,10 @@ func (p *Pages) showCode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.flowGone(w, r, err)
 	}
+	return p.showChallenge(w, r, c)
+}
+
+func (p *Pages) showChallenge(w http.ResponseWriter, r *http.Request, c codePage) error {
 	challenge, err := p.SMS.Get(r.Context(), c.ref)
 	if err != nil {
 		return p.codeMistake(w, r, c, err)
@@ -151,7 +156,7 @@ func (p *Pages) stopped(w http.ResponseWriter, r *http.Request, f Flow, n sms.Nu
 	case errors.Is(err, ErrDisabled), errors.Is(err, ErrClosing) && n.IsZero():
 		p.showError(w, r, f, p.faultOf(r.Context(), err), "/login?flow="+f.ID) // another account may do
 		return true, nil
-	case errors.Is(err, ErrClosing), errors.Is(err, ErrRecycled):
+	case errors.Is(err, ErrClosing), errors.Is(err, ErrRecycled), errors.Is(err, ErrSecondFactor):
 		return true, p.hold(w, r, f, n, note, in)
 	}
 	return false, nil
@@ -174,6 +179,10 @@ func (p *Pages) resendCode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.flowGone(w, r, err)
 	}
+	return p.resend(w, r, c)
+}
+
+func (p *Pages) resend(w http.ResponseWriter, r *http.Request, c codePage) error {
 	before, err := p.SMS.Get(r.Context(), c.ref) // the number, which a human check is bound to
 	if err != nil {
 		return p.codeMistake(w, r, c, err)
@@ -204,11 +213,12 @@ func (p *Pages) codeMistake(w http.ResponseWriter, r *http.Request, c codePage, 
 	if !ok {
 		return err
 	}
-	if c.flow.held != nil && errors.Is(err, sms.ErrCodeExpired) {
+	expired := errors.Is(err, sms.ErrCodeExpired) && c.second == nil
+	if c.flow.held != nil && expired {
 		p.seeHeld(w, r, c.flow)
 		return nil
 	}
-	if errors.Is(err, sms.ErrCodeExpired) {
+	if expired {
 		if session, _, ok := p.signedInBy(r, c.flow); ok {
 			p.carryOn(w, r, c.flow, session)
 			return nil
@@ -249,6 +259,10 @@ func (p *Pages) renderCode(w http.ResponseWriter, r *http.Request, c codePage, s
 	challenge, masked := s.challenge, ""
 	if !challenge.Number.IsZero() {
 		masked = challenge.Number.String()
+	}
+	if c.second != nil {
+		p.renderSecond(w, r, *c.second, status, s)
+		return
 	}
 	if c.registers {
 		p.Site.Render(w, r, status, web.Register{

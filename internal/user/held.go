@@ -26,8 +26,9 @@ type held struct {
 	Note   string `json:"v,omitempty"` // the terms agreed to, as sms.Proof has it
 	Code   string `json:"c"`           // of the fault that holds it
 	At     int64  `json:"t"`           // microseconds since 1970
-	// Mark is closes_at or seen_at of the account when it was found. A decision
-	// counts while the account has it, hence once, and not for another deletion.
+	// Mark is closes_at, seen_at or grants_after of the account when it was found. A
+	// decision counts while the account has it, hence once, and not for another
+	// deletion. The last one does not change with a decision: see Service.once.
 	Mark int64 `json:"m"`
 	// How it was proven: Attempt.AMR and ACR.
 	AMR []string `json:"a"`
@@ -70,8 +71,11 @@ func (p *Pages) hold(w http.ResponseWriter, r *http.Request, f Flow, n sms.Numbe
 
 func (p *Pages) seeHeld(w http.ResponseWriter, r *http.Request, f Flow) {
 	path := "/login/recycled"
-	if f.held.Code == ErrClosing.Code {
+	switch f.held.Code {
+	case ErrClosing.Code:
 		path = "/login/closing"
+	case ErrSecondFactor.Code:
+		path = pathSecond
 	}
 	see(w, r, path, url.Values{"flow": {f.ID}})
 }
@@ -175,6 +179,7 @@ func (p *Pages) prove(w http.ResponseWriter, r *http.Request, h heldPage) error 
 		}
 		return p.renderRecycled(w, r, h.flow, bad.Status, problem(bad, ""))
 	}
+	h.flow.held.AMR, h.flow.held.ACR = together(h.flow.held.AMR, name), ACRTwoFactors
 	return p.decide(w, r, h.flow, p.Users.claim)
 }
 
@@ -189,11 +194,17 @@ func (p *Pages) renderRecycled(w http.ResponseWriter, r *http.Request, f Flow, s
 	return nil
 }
 
+// proofs are those that show whose an idle account is. Where there is an app, a
+// password is not enough: it would open the account on a strange device without.
 func (p *Pages) proofs(ctx context.Context, userID string) ([]string, error) {
 	if p.Proofs == nil {
 		return nil, nil
 	}
-	return p.Proofs.Available(ctx, userID)
+	has, err := p.Proofs.Available(ctx, userID)
+	if slices.Contains(has, proofTOTP) {
+		has = slices.DeleteFunc(has, func(name string) bool { return name == proofPassword })
+	}
+	return has, err
 }
 
 // decide ends a held sign-in as the person wants it.

@@ -198,8 +198,11 @@ func (p *Pages) request(r *http.Request, f Flow, n sms.Number) sms.Request {
 
 func (p *Pages) seeCode(w http.ResponseWriter, r *http.Request, f Flow, challenge string) {
 	path := "/login/code"
-	if registers(r) {
+	switch {
+	case registers(r):
 		path = "/register"
+	case purposeOf(r) == sms.StepUp:
+		path = pathSecond
 	}
 	see(w, r, path, url.Values{"flow": {f.ID}, "challenge": {challenge}})
 }

@@ -98,7 +98,7 @@ func TestOwnProofsAreWhatAnAccountHas(t *testing.T) {
 		if _, err := h.users.ConfirmTOTP(t.Context(), u.ID, codeOf(t, app, 0), operatorBy); err != nil {
 			t.Fatal(err)
 		}
-		h.enrol(h.signIn(fixture(0)), newAuthenticator(t))
+		h.enrol(h.signInKnown(fixture(0)), newAuthenticator(t))
 		own := h.users.OwnProofs()
 		if has, err := own.Available(t.Context(), bare.User.ID); err != nil || len(has) != 0 {
 			t.Errorf("a bare account has %v, %v", has, err)

@@ -72,6 +72,7 @@ func (p *Pages) Mount(r chi.Router) {
 	r.Post("/login/closing", p.answer(p.keep))
 	r.Get("/login/recycled", p.answer(p.showRecycled))
 	r.Post("/login/recycled", p.answer(p.answerRecycled))
+	p.mountSecond(r)
 	if p.Ephemeral != nil {
 		p.mountQR(r)
 	}

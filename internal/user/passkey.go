@@ -25,6 +25,7 @@ var (
 	ErrPasskeyUnknown = fault.New(http.StatusUnprocessableEntity, "passkey_unknown", "this passkey is not known here")
 	// ErrPasskeyCloned is a counter that went back: two devices hold the key.
 	ErrPasskeyCloned = fault.New(http.StatusUnprocessableEntity, "passkey_cloned", "this passkey seems to have been copied and is refused")
+	errPasskeyOther  = fault.New(http.StatusUnprocessableEntity, "passkey_other", "this passkey is of another account")
 	ErrPasskeyExists = fault.New(http.StatusConflict, "passkey_exists", "this passkey was added before")
 	ErrPasskeyLimit  = fault.New(http.StatusConflict, "passkey_limit", "an account has no more than 20 passkeys")
 )

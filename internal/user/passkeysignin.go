@@ -17,7 +17,7 @@ import (
 
 // ACRPasskey is the authentication context class of a sign-in by passkey: two
 // factors, the device and what unlocks it.
-const ACRPasskey = "2"
+const ACRPasskey = ACRTwoFactors
 
 // amrPasskey are the methods of RFC 8176: a key in hardware that never leaves it
 // or one that is synchronised between devices, a person who was there, and two
@@ -69,6 +69,9 @@ func (s *Service) SignInByPasskey(ctx context.Context, a Assertion, at Attempt) 
 	key, err := s.findPasskey(ctx, base64.RawURLEncoding.EncodeToString(parsed.RawID))
 	if err != nil {
 		return SignedIn{}, err
+	}
+	if at.only != "" && at.only != key.userID {
+		return SignedIn{}, errPasskeyOther
 	}
 	owner := func(_, _ []byte) (webauthn.User, error) {
 		return keyOwner{User: User{ID: key.userID}, keys: []passkeyRow{key}}, nil

@@ -22,11 +22,11 @@ import (
 //
 // Faults: ErrCredentials for whatever is not right, after the same time;
 // ErrTooManyTries; for the right password ErrDisabled, agreement_required if
-// Attempt.Terms was not agreed to, and ErrClosing, beside which comes what the pages
-// go on with; fault.Unavailable. A quarantined account is taken back into use.
+// Attempt.Terms was not agreed to, ErrClosing and ErrSecondFactor, beside which comes
+// what the pages go on with; fault.Unavailable. A quarantined account is taken back into use.
 func (s *Service) SignInByPassword(ctx context.Context, typedName, typed string, a Attempt) (SignedIn, error) {
 	start := time.Now()
-	a.AMR, a.ACR = []string{"pwd"}, "1"
+	a.AMR, a.ACR = []string{"pwd"}, ACROneFactor
 	in, err := s.signInByPassword(ctx, s.identify(typedName), typed, a)
 	if errors.Is(err, ErrCredentials) {
 		select {

@@ -2,10 +2,8 @@ package user
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -47,16 +45,13 @@ type Session struct {
 
 // openSession makes the session of a sign-in and returns it with the value of its
 // cookie, "<id>.<secret>". Only the secret's hash is kept: a copy of the table
-// signs nobody in. The secret is 256 random bits, so a plain hash is enough.
+// signs nobody in.
 //
 // The cookie is always a new one. A person who signs in again in the browser that
 // they are signed in with keeps the session's id, and with it what other clients
 // were granted in it; anybody else's session there ends.
 func (s *Service) openSession(ctx context.Context, userID string, a Attempt, now time.Time) (Session, string, error) {
-	var raw [32]byte
-	rand.Read(raw[:])
-	secret := base64.RawURLEncoding.EncodeToString(raw[:])
-	hash := sha256.Sum256([]byte(secret))
+	secret, hash := newSessionSecret()
 	now = db.Time(db.Micros(now))
 	amr, acr := a.methods()
 	authTime, expires := a.times(now, s.sessionLife)
@@ -66,7 +61,7 @@ func (s *Service) openSession(ctx context.Context, userID string, a Attempt, now
 		CreatedAt: now, ExpiresAt: expires, SeenAt: now,
 	}
 	if a.Replaces != "" {
-		renewed, err := s.replace(ctx, a.Replaces, sess, hash[:])
+		renewed, err := s.replace(ctx, a.Replaces, sess, hash)
 		if err != nil {
 			return Session{}, "", err
 		}
@@ -78,7 +73,7 @@ func (s *Service) openSession(ctx context.Context, userID string, a Attempt, now
 	err := s.db.ExecLater(ctx, `
 		INSERT INTO sessions (id, user_id, secret_hash, auth_time, amr, acr, user_agent, ip_prefix, created_at, seen_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)`,
-		sess.ID, userID, hash[:], db.Micros(sess.AuthTime), strings.Join(sess.AMR, " "), sess.ACR,
+		sess.ID, userID, hash, db.Micros(sess.AuthTime), strings.Join(sess.AMR, " "), sess.ACR,
 		sess.UserAgent, sess.IPPrefix, db.Micros(now), db.Micros(sess.ExpiresAt))
 	if err != nil {
 		return Session{}, "", fmt.Errorf("open session: %w", err)

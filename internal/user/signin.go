@@ -40,12 +40,14 @@ type Attempt struct {
 
 	verdict verdict // of a RecycledNumberCheck
 	newHash string  // of the password of an account that this sign-in makes, "" for none
+	second  string  // the second proof of two, "" for none
+	only    string  // account that a passkey has to be of, "" for any
 }
 
 // methods are how the person proves who they are.
 func (a Attempt) methods() (amr []string, acr string) {
 	if len(a.AMR) == 0 {
-		return []string{"sms", "otp"}, "1"
+		return []string{"sms", "otp"}, ACROneFactor
 	}
 	return a.AMR, a.ACR
 }
@@ -80,11 +82,12 @@ type SignedIn struct {
 // SignInBySMS uses the proof up, registers the number if it is new, keeps the
 // agreement, makes the session and the audit record: one transaction, at most
 // eight statements for a known number. Faults: code_expired if the proof was
-// used before, account_disabled, account_closing, number_recycled.
+// used before, account_disabled, account_closing, number_recycled,
+// second_factor_required.
 //
-// The last three come after the commit: the code is used up and the refusal
+// All but the first come after the commit: the code is used up and the refusal
 // recorded, so that the code cannot be tried again. What comes back beside
-// account_closing and number_recycled is for the pages to go on with.
+// the last three is for the pages to go on with.
 func (s *Service) SignInBySMS(ctx context.Context, p sms.Proof, a Attempt) (SignedIn, error) {
 	var unasked unaskedError
 	for try := 1; ; try++ {
@@ -178,14 +181,23 @@ func (s *Service) findOrRegister(ctx context.Context, n sms.Number, a Attempt, n
 	if err := s.standing(ctx, &in, acc, a, now); err != nil || in.against != nil {
 		return in, err
 	}
-	if in.User.PhoneVerifiedAt.IsZero() { // an operator made the account; now the number is proven
-		if _, err := s.db.Exec(ctx, `UPDATE identifiers SET verified_at = $1 WHERE kind = 'phone' AND lookup = $2`,
-			db.Micros(now), lookup); err != nil {
-			return SignedIn{}, fmt.Errorf("verify number: %w", err)
-		}
-		in.User.PhoneVerifiedAt = now
+	if err := s.verifyNumber(ctx, &in.User, now); err != nil {
+		return SignedIn{}, err
 	}
 	return in, s.noteSignIn(ctx, acc, now)
+}
+
+// verifyNumber notes that the number of an account which an operator made is proven now.
+func (s *Service) verifyNumber(ctx context.Context, u *User, now time.Time) error {
+	if !u.PhoneVerifiedAt.IsZero() {
+		return nil
+	}
+	if _, err := s.db.Exec(ctx, `UPDATE identifiers SET verified_at = $1 WHERE kind = 'phone' AND lookup = $2`,
+		db.Micros(now), s.index(u.Phone)); err != nil {
+		return fmt.Errorf("verify number: %w", err)
+	}
+	u.PhoneVerifiedAt = now
+	return nil
 }
 
 // standing fills in what stands against a sign-in to an account. One that waits
@@ -195,12 +207,21 @@ func (s *Service) standing(ctx context.Context, in *SignedIn, acc account, a Att
 	switch acc.Status {
 	case Active:
 		recycled, err := s.recycled(ctx, acc, a, now)
-		if err != nil || !recycled {
+		switch {
+		case err != nil:
 			return err
+		case recycled:
+			in.against, in.mark = ErrRecycled, acc.seen
+		case acc.asksSecond(a):
+			in.against, in.mark = ErrSecondFactor, acc.after
+		default:
+			return nil
 		}
-		in.against, in.mark = ErrRecycled, acc.seen
 	case Closing:
 		in.against, in.mark = ErrClosing, db.Micros(acc.ClosesAt)
+		if acc.asksSecond(a) { // whoever may keep it
+			in.against, in.mark = ErrSecondFactor, acc.after
+		}
 	default:
 		in.against = ErrDisabled
 		return nil
@@ -220,6 +241,10 @@ func (s *Service) standingOtherwise(ctx context.Context, in *SignedIn, acc accou
 		if !agreed {
 			in.against = errAgreementRequired
 			return nil
+		}
+		if acc.asksSecond(a) {
+			in.against, in.mark = ErrSecondFactor, acc.after
+			return s.still(ctx, acc, acc.seen)
 		}
 	}
 	switch acc.Status {
@@ -342,6 +367,9 @@ func (s *Service) recordSignIn(ctx context.Context, event string, in SignedIn, a
 	if a.Replaces != "" {
 		detail["replaces"] = a.Replaces
 	}
+	if a.second != "" {
+		detail["second"] = a.second
+	}
 	return s.audit.Record(ctx, audit.Event{
 		Name: event, Actor: "user:" + in.User.ID, UserID: in.User.ID, ClientID: a.ClientID,
 		IP: textOf(a.Address), Detail: detail,
@@ -349,14 +377,17 @@ func (s *Service) recordSignIn(ctx context.Context, event string, in SignedIn, a
 }
 
 // recordRefusal keeps that a right code was not enough. Who typed it for an
-// account that may be somebody else's is not known.
+// account that may be somebody else's, or of which more is asked, is not known.
 func (s *Service) recordRefusal(ctx context.Context, in SignedIn, a Attempt) error {
-	actor := "user:" + in.User.ID
-	if in.against == ErrRecycled {
+	event, actor := "login.refused", "user:"+in.User.ID
+	switch in.against {
+	case ErrRecycled:
 		actor = "system"
+	case ErrSecondFactor:
+		event, actor = "login.second_asked", "system"
 	}
 	return s.audit.Record(ctx, audit.Event{
-		Name: "login.refused", Actor: actor, UserID: in.User.ID, ClientID: a.ClientID, IP: textOf(a.Address),
+		Name: event, Actor: actor, UserID: in.User.ID, ClientID: a.ClientID, IP: textOf(a.Address),
 		Detail: map[string]string{"method": in.AMR[0], "reason": in.against.Code},
 	})
 }
@@ -366,6 +397,7 @@ type account struct {
 	User
 	after int64 // users.grants_after
 	seen  int64 // users.seen_at
+	app   bool  // has a confirmed authenticator app
 }
 
 // accountOf returns the account of a number.
@@ -384,20 +416,22 @@ func (s *Service) accountByID(ctx context.Context, id string) (account, error) {
 
 // accountColumns are scanned by account, before what its caller selects besides;
 // i is the identifier of kind phone.
-const accountColumns = `u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at, u.grants_after, u.seen_at, u.closes_at`
+const accountColumns = `u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at, u.grants_after, u.seen_at, u.closes_at,
+	CASE WHEN EXISTS (SELECT 1 FROM totp app WHERE app.user_id = u.id AND app.sealed IS NOT NULL) THEN 1 ELSE 0 END`
 
 func (s *Service) account(found interface{ Scan(...any) error }, more ...any) (account, error) {
 	var r row
 	var acc account
 	var closes *int64
-	err := found.Scan(append(append(r.columns(), &acc.after, &acc.seen, &closes), more...)...)
+	var app int
+	err := found.Scan(append(append(r.columns(), &acc.after, &acc.seen, &closes, &app), more...)...)
 	if err != nil {
 		return account{}, fmt.Errorf("find account: %w", err)
 	}
 	if acc.User, err = s.user(r); err != nil {
 		return account{}, err
 	}
-	acc.ClosesAt = timeOf(closes)
+	acc.ClosesAt, acc.app = timeOf(closes), app == 1
 	return acc, nil
 }
 
