@@ -15,7 +15,10 @@ import (
 )
 
 // pageless are the codes that no page shows: they answer programs.
-var pageless = []string{"client_exists", "receipts_malformed", "receipts_signature_invalid", "receipts_too_large"}
+var pageless = []string{
+	"client_exists", "receipts_malformed", "receipts_signature_invalid", "receipts_too_large",
+	"invalid_dpop_proof", "redirect_to_web", "insufficient_authorization", "insufficient_user_authentication", "invalid_session",
+}
 
 // faultsInSource are the codes of all faults that the program can make, each with a
 // place where it does. A code that is put together at run time fails the test: it
