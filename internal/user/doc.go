@@ -30,6 +30,10 @@
 // A wrong one is counted and committed before it is compared, and after ten the
 // next one waits (see charge); no number of them stops the sign-in by SMS.
 //
+// One factor is acr "1", two or a passkey are "2". /login/second asks for the second:
+// of a session where a client wants two (stepUp), and, before there is any session,
+// on a strange device of an account with an authenticator app (finishSecond).
+//
 // An account ends in two steps: its owner closes it, which a sign-in can take
 // back for some days, and EraseDue erases it. One that was idle for long is not
 // opened by its number alone, which may be another person's by now; it is
