@@ -69,7 +69,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 	must(t, err)
 	w.clients = client.NewRegistry(d, vault, trail)
 	w.grants = grant.NewStore(d, trail)
-	w.users = user.New(d, vault, trail, user.PlainHTTP(true), user.Issuer(w.url), user.HeldBy(NewHoldings(d, w.clients, w.grants, trail)))
+	w.users = user.New(d, vault, trail, user.PlainHTTP(true), user.Issuer(w.url), user.HeldBy(NewHoldings(d, vault, w.clients, w.grants, trail)))
 	short, err := ephemeral.OpenSQL(ctx, d)
 	must(t, err)
 	t.Cleanup(func() { must(t, short.Close()) })
