@@ -25,6 +25,8 @@ var floors = []string{
 	"internal/server",
 	"internal/admin",
 	"internal/oauth",
+	"internal/oauth/notice",
+	"internal/oauth/outbound",
 	"internal/oauth/engine",
 	"internal/oauth/grant",
 	"internal/oauth/client",

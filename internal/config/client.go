@@ -33,6 +33,8 @@ type Client struct {
 	ResponseModes []string `yaml:"response_modes" env:"RESPONSE_MODES"`
 	Disabled      bool     `yaml:"disabled" env:"DISABLED"`
 
+	SecurityEventURI string `yaml:"security_event_uri" env:"SECURITY_EVENT_URI"`
+
 	BrandColor     string `yaml:"brand_color" env:"BRAND_COLOR"`         // #rrggbb
 	SupportContact string `yaml:"support_contact" env:"SUPPORT_CONTACT"` // mailto:, tel: or https:
 

@@ -62,6 +62,7 @@ func (k *checker) client(path string, c Client) {
 	k.webURL(path+".logo_uri", c.LogoURI)
 	k.webURL(path+".policy_uri", c.PolicyURI)
 	k.webURL(path+".tos_uri", c.TOSURI)
+	k.webURL(path+".security_event_uri", c.SecurityEventURI)
 	k.contact(path+".support_contact", c.SupportContact)
 	if c.BrandColor != "" && !brandColor.MatchString(c.BrandColor) {
 		k.add(path+".brand_color", "is not a colour", "write it like #0f6b5c")

@@ -11,6 +11,8 @@ import (
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/oauth/client"
 	"github.com/dialtone-id/dialtone/internal/oauth/grant"
+	"github.com/dialtone-id/dialtone/internal/oauth/notice"
+	"github.com/dialtone-id/dialtone/internal/signing"
 	"github.com/dialtone-id/dialtone/internal/user"
 	"github.com/dialtone-id/dialtone/web"
 )
@@ -22,13 +24,14 @@ type Holdings struct {
 	clients *client.Registry
 	grants  *grant.Store
 	audit   *audit.Log
+	outbox  *notice.Outbox
 }
 
 var _ user.Clients = (*Holdings)(nil)
 
 // NewHoldings reads and writes nothing.
-func NewHoldings(d *db.DB, clients *client.Registry, grants *grant.Store, a *audit.Log) *Holdings {
-	return &Holdings{db: d, clients: clients, grants: grants, audit: a}
+func NewHoldings(d *db.DB, v *signing.Vault, clients *client.Registry, grants *grant.Store, a *audit.Log) *Holdings {
+	return &Holdings{db: d, clients: clients, grants: grants, audit: a, outbox: notice.NewOutbox(d, v, clients)}
 }
 
 // Client describes one as pages show it, a disabled one too; nil if there is none.
@@ -124,4 +127,9 @@ func (h *Holdings) EndSession(ctx context.Context, userID, sessionID string) err
 func (h *Holdings) EndOthers(ctx context.Context, userID string, keep user.Kept) error {
 	_, err := h.grants.EndOthers(ctx, userID, keep.Session, keep.Grant)
 	return err
+}
+
+// Erasing has the clients that know a person told, see package notice.
+func (h *Holdings) Erasing(ctx context.Context, userID string) error {
+	return h.outbox.AccountPurged(ctx, userID)
 }

@@ -131,7 +131,7 @@ func TestConsentRemembersItsFirstDay(t *testing.T) {
 		must(t, err)
 		q = thirdRequest("scope", "openid profile")
 		q.wantCode(b.post("/consent", b.consentForm(b.authorize(q), "allow")))
-		held, err := NewHoldings(w.db, w.clients, w.grants, nil).Held(t.Context(), sub)
+		held, err := NewHoldings(w.db, w.server.vault, w.clients, w.grants, nil).Held(t.Context(), sub)
 		must(t, err)
 		if c := held.Consents; len(c) != 1 || c[0].GrantedAt.Unix() != 1 || c[0].ChangedAt.Unix() == 1 || !cmp.Equal(c[0].Scopes, []string{"openid", "profile"}) {
 			t.Errorf("%+v", c)
@@ -141,7 +141,7 @@ func TestConsentRemembersItsFirstDay(t *testing.T) {
 
 func TestClientsAreNamedWhateverTheirState(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
-		h := NewHoldings(w.db, w.clients, w.grants, nil)
+		h := NewHoldings(w.db, w.server.vault, w.clients, w.grants, nil)
 		c, err := w.clients.Read(t.Context(), "third")
 		must(t, err)
 		c.Disabled = true

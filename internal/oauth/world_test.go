@@ -73,7 +73,7 @@ func newWorldOn(t testing.TB, d *db.DB) *world {
 	must(t, err)
 	t.Cleanup(func() { must(t, short.Close()) })
 	w.users = user.New(d, vault, trail, user.PlainHTTP(true), user.Issuer(w.url), user.Limits(short),
-		user.HeldBy(NewHoldings(d, w.clients, w.grants, trail)))
+		user.HeldBy(NewHoldings(d, vault, w.clients, w.grants, trail)))
 	must(t, w.users.EnablePasskeys(passkeyOrigin, "Dialtone", short))
 	texts, err := sms.New(sms.Config{
 		Regions: []string{"CN"}, Routes: map[string]sms.Route{"CN": {Providers: []sms.Provider{w.inbox}}}, Log: log,

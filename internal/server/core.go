@@ -70,7 +70,7 @@ func OpenCore(ctx context.Context, c config.Config, log *slog.Logger) (_ *Core, 
 		Users: user.New(d, vault, trail, user.Issuer(c.Issuer), user.PlainHTTP(!secure(c.Issuer)),
 			user.Lifetimes(c.Sessions.Idle, c.Sessions.Absolute), user.Regions(c.SMS.Regions),
 			user.Accounts(c.Accounts.DeletionDelay, c.Accounts.RecycleAfter, c.Accounts.Quarantine),
-			user.HeldBy(oauth.NewHoldings(d, clients, grants, trail))),
+			user.HeldBy(oauth.NewHoldings(d, vault, clients, grants, trail))),
 	}, nil
 }
 

@@ -16,6 +16,7 @@ func (s *Server) housekeep(ctx context.Context) {
 	wait.Go(func() { s.purge(ctx) })
 	wait.Go(func() { s.reconcile(ctx) })
 	wait.Go(func() { s.sms.Watch(ctx) })
+	wait.Go(func() { s.notices.Run(ctx) })
 	if len(s.config.MasterSecrets) > 1 {
 		wait.Go(func() { s.reseal(ctx) })
 	}

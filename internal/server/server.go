@@ -28,6 +28,8 @@ import (
 	"github.com/dialtone-id/dialtone/internal/ephemeral"
 	"github.com/dialtone-id/dialtone/internal/oauth"
 	"github.com/dialtone-id/dialtone/internal/oauth/engine"
+	"github.com/dialtone-id/dialtone/internal/oauth/notice"
+	"github.com/dialtone-id/dialtone/internal/oauth/outbound"
 	"github.com/dialtone-id/dialtone/internal/sms"
 	"github.com/dialtone-id/dialtone/internal/sms/captcha"
 	"github.com/dialtone-id/dialtone/internal/user"
@@ -53,11 +55,12 @@ type Server struct {
 	metrics *metrics
 	tracer  *sdktrace.TracerProvider // nil unless traces are asked for
 
-	short *ephemeral.Failover
-	sms   *sms.Service
-	oauth *oauth.Server
-	pages *user.Pages
-	site  *web.Site
+	short   *ephemeral.Failover
+	notices *notice.Courier
+	sms     *sms.Service
+	oauth   *oauth.Server
+	pages   *user.Pages
+	site    *web.Site
 
 	public    http.Handler
 	draining  atomic.Bool
@@ -134,6 +137,15 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Server, err error)
 	}); err != nil {
 		return nil, fmt.Errorf("start the authorization server: %w", err)
 	}
+	fetch, err := outbound.New(outbound.Config{
+		TrustedCAFile: c.Outbound.TrustedCAFile, AllowHosts: c.Outbound.AllowHosts, AllowNetworks: c.Outbound.AllowNetworks,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.notices = &notice.Courier{
+		Outbox: notice.NewOutbox(s.core.DB, s.core.Vault, s.core.Clients), Ring: s.core.Ring, Issuer: c.Issuer, HTTP: fetch, Log: o.Log,
+	}
 	s.pages = &user.Pages{
 		Users: s.core.Users, SMS: s.sms, Captcha: human, Proofs: s.core.Users.OwnProofs(), Site: s.site, Flows: flows,
 		Next: s.oauth, Ephemeral: s.short,
@@ -203,9 +215,9 @@ func (s *Server) Serve(ctx context.Context, started func(public net.Addr)) error
 	return result
 }
 
-// notice is how long a replica that is about to stop goes on serving while
+// unreadyFirst is how long a replica that is about to stop goes on serving while
 // /readyz says so, for proxies to send requests elsewhere.
-const notice = 3 * time.Second
+const unreadyFirst = 3 * time.Second
 
 // drain turns unready and lets connections end with their next answer.
 func (s *Server) drain(servers []*http.Server) {
@@ -216,7 +228,7 @@ func (s *Server) drain(servers []*http.Server) {
 	for _, srv := range servers {
 		srv.SetKeepAlivesEnabled(false)
 	}
-	time.Sleep(min(notice, s.config.ShutdownGrace/2))
+	time.Sleep(min(unreadyFirst, s.config.ShutdownGrace/2))
 }
 
 // Close lets messages under way settle and lets go of the stores.

@@ -30,6 +30,7 @@ func staticClients(c config.Config) []client.Static {
 			FirstParty: in.FirstParty, RequirePKCE: in.RequirePKCE, SkipAgreement: in.SkipAgreement,
 			ResponseModes: in.ResponseModes, Disabled: in.Disabled,
 			NameChinese: in.ClientNameChinese, NameEnglish: in.ClientNameEnglish, BrandColor: in.BrandColor, SupportContact: in.SupportContact,
+			SecurityEventURI: in.SecurityEventURI,
 		}}
 	}
 	return list

@@ -27,6 +27,8 @@ type Clients interface {
 	EndSession(ctx context.Context, userID, sessionID string) error
 	// EndOthers ends all that a person granted outside of what they keep.
 	EndOthers(ctx context.Context, userID string, keep Kept) error
+	// Erasing has clients told that an account is erased. What they hold is still there.
+	Erasing(ctx context.Context, userID string) error
 }
 
 // Kept is where a person goes on while everything else ends: a browser session, or
@@ -66,6 +68,7 @@ func (noClients) Client(context.Context, string) (*web.Client, error)    { retur
 func (noClients) Held(context.Context, string) (Held, error)             { return Held{}, nil }
 func (noClients) Withdraw(context.Context, string, string) (bool, error) { return false, nil }
 func (noClients) EndSession(context.Context, string, string) error       { return nil }
+func (noClients) Erasing(context.Context, string) error                  { return nil }
 func (noClients) EndOthers(context.Context, string, Kept) error          { return nil }
 
 // Apps returns the clients that a person allowed something or that hold a grant

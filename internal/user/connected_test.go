@@ -59,6 +59,10 @@ func (o *office) EndSession(_ context.Context, userID, sessionID string) error {
 	return o.note(userID + " ends " + sessionID)
 }
 
+func (o *office) Erasing(_ context.Context, userID string) error {
+	return o.note(userID + " is erased")
+}
+
 func (o *office) EndOthers(_ context.Context, userID string, keep Kept) error {
 	return o.note(userID + " keeps " + keep.Session)
 }

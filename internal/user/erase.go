@@ -82,7 +82,7 @@ func (s *Service) erase(ctx context.Context, id, actor string, now time.Time) (e
 	}
 	err = s.db.Tx(ctx, func(ctx context.Context) error {
 		n, err := s.db.Exec(ctx, `
-			DELETE FROM users WHERE id = $1
+			UPDATE users SET status = 'closing' WHERE id = $1
 				AND (CAST($2 AS TEXT) = 'operator' OR status IN ('closing', 'quarantined') AND closes_at <= $3)`,
 			id, actor, db.Micros(now))
 		if err != nil {
@@ -90,6 +90,13 @@ func (s *Service) erase(ctx context.Context, id, actor string, now time.Time) (e
 		}
 		if erased = n == 1; !erased {
 			return nil
+		}
+		// What says who is to be told goes with the row.
+		if err := s.clients.Erasing(ctx, id); err != nil {
+			return err
+		}
+		if _, err := s.db.Exec(ctx, `DELETE FROM users WHERE id = $1`, id); err != nil {
+			return fmt.Errorf("delete user: %w", err)
 		}
 		return s.forget(ctx, u, actor, now)
 	})

@@ -78,7 +78,9 @@ type Client struct {
 	ResponseModes []string `json:"response_modes,omitempty"` // nil means all
 	Disabled      bool     `json:"disabled,omitempty"`
 
-	BrandColor     string `json:"brand_color,omitempty"`     // "#rrggbb"; pages adjust its lightness until it is readable
+	BrandColor       string `json:"brand_color,omitempty"`        // "#rrggbb"; pages adjust its lightness until it is readable
+	SecurityEventURI string `json:"security_event_uri,omitempty"` // https; where security event tokens are pushed to (RFC 8935)
+
 	SupportContact string `json:"support_contact,omitempty"` // mailto:, tel: or https: address that error pages name
 
 	SecretHash string    `json:"-"` // "" for a public client

@@ -179,3 +179,24 @@ func checkPage(member, raw string) error {
 	}
 	return nil
 }
+
+// checkReceiver looks at the address that security event tokens are pushed to.
+func checkReceiver(c *Client) error {
+	if c.SecurityEventURI == "" {
+		return nil
+	}
+	u, wrong := parseURI(c.SecurityEventURI)
+	switch {
+	case wrong != "":
+	case u.Scheme != "https":
+		wrong = "must use https"
+	case strings.Contains(c.SecurityEventURI, "#"):
+		wrong = "must not have a fragment"
+	default:
+		wrong = wrongHost(u)
+	}
+	if wrong != "" {
+		return errMetadata.Describe("security_event_uri %s", wrong)
+	}
+	return nil
+}

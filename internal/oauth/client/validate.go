@@ -45,7 +45,7 @@ const (
 func (c *Client) Validate() error {
 	full := c.withDefaults()
 	for _, check := range []func(*Client) error{
-		checkID, checkNames, checkGrants, checkAuthentication, checkScope, checkRedirects, checkPages, checkTokens,
+		checkID, checkNames, checkGrants, checkAuthentication, checkScope, checkRedirects, checkPages, checkTokens, checkReceiver,
 	} {
 		if err := check(&full); err != nil {
 			return err
