@@ -75,7 +75,9 @@ func TestRoomsLeadToEachOther(t *testing.T) {
 		if p.facts().inner { // the room is open, its own page is not
 			current, path = "true", "/account/"+room
 		}
-		marked := find(doc, func(n *html.Node) bool { return n.Data == "a" && attr(n, "aria-current") == current && strings.HasPrefix(attr(n, "href"), "/account") })
+		marked := find(doc, func(n *html.Node) bool {
+			return n.Data == "a" && attr(n, "aria-current") == current && strings.HasPrefix(attr(n, "href"), "/account")
+		})
 		if len(marked) != 1 || attr(marked[0], "href") != path {
 			t.Errorf("%s: %d rooms are marked", name, len(marked))
 		}

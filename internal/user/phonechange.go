@@ -104,23 +104,16 @@ func (s *Service) changePhone(ctx context.Context, c PhoneChange) (against *faul
 	return against, err
 }
 
-// moveNumber replaces the number of an account that still has c.From.
+// moveNumber replaces the number of an account that still has c.From. db.ErrConflict
+// if somebody else has just got the new one.
 func (s *Service) moveNumber(ctx context.Context, c PhoneChange, lookup []byte, now time.Time) error {
-	sealed := s.seal(c.To.Number.E164(), c.UserID)
-	var n int64
-	var err error
 	if c.From.IsZero() {
-		n, err = s.db.Exec(ctx, `
-			INSERT INTO identifiers (kind, lookup, user_id, sealed, verified_at)
-			SELECT 'phone', CAST($1 AS BYTEA), CAST($2 AS TEXT), CAST($3 AS BYTEA), CAST($4 AS BIGINT)
-			WHERE NOT EXISTS (SELECT 1 FROM identifiers WHERE kind = 'phone' AND user_id = $2)`,
-			lookup, c.UserID, sealed, db.Micros(now))
-	} else {
-		n, err = s.db.Exec(ctx, `
-			UPDATE identifiers SET lookup = $1, sealed = $2, verified_at = $3
-			WHERE kind = 'phone' AND user_id = $4 AND lookup = $5`,
-			lookup, sealed, db.Micros(now), c.UserID, c.From.Index(s.vault))
+		return s.addNumber(ctx, c, now)
 	}
+	n, err := s.db.Exec(ctx, `
+		UPDATE identifiers SET lookup = $1, sealed = $2, verified_at = $3
+		WHERE kind = 'phone' AND user_id = $4 AND lookup = $5`,
+		lookup, s.seal(c.To.Number.E164(), c.UserID), db.Micros(now), c.UserID, c.From.Index(s.vault))
 	if err != nil {
 		return fmt.Errorf("change number: %w", err)
 	}
@@ -128,4 +121,21 @@ func (s *Service) moveNumber(ctx context.Context, c PhoneChange, lookup []byte, 
 		return ErrPhoneMoved
 	}
 	return nil
+}
+
+func (s *Service) addNumber(ctx context.Context, c PhoneChange, now time.Time) error {
+	var has int
+	err := s.db.QueryRow(ctx, `SELECT count(*) FROM identifiers WHERE kind = 'phone' AND user_id = $1`, c.UserID).Scan(&has)
+	if err != nil {
+		return fmt.Errorf("look for a number: %w", err)
+	}
+	if has > 0 {
+		return ErrPhoneMoved
+	}
+	number := c.To.Number.E164()
+	taken, err := s.insertIdentifier(ctx, c.UserID, identifier{kindPhone, number}, number, now)
+	if err == nil && taken {
+		err = fmt.Errorf("add a number: %w", db.ErrConflict)
+	}
+	return err
 }
