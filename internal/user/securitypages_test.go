@@ -167,7 +167,7 @@ func TestChangesAskForAFreshAndStrongProof(t *testing.T) {
 		time.Sleep(time.Minute)
 		form.Set("totp", codeOf(t, e, 0))
 		b.post(pathProve, form).leads(t, pathSecurity)
-		b.get(pathProve + "?for=//evil.example").leads(t, pathSecurity)
+		b.get(pathProve+"?for=//evil.example").leads(t, pathSecurity)
 
 		time.Sleep(freshSignIn + time.Second)
 		allAsk("/login")
