@@ -209,7 +209,11 @@ func (p *Pages) renderPasskeys(w http.ResponseWriter, r *http.Request, u User, s
 func (p *Pages) addPasskey(w http.ResponseWriter, r *http.Request) error {
 	return p.changeKeys(w, r, "passkey", func(session Session, u User) error {
 		_, err := p.Users.FinishPasskey(r.Context(), u, session.ID, r.PostForm.Get("state"), []byte(r.PostForm.Get("response")), p.passkeyName(r))
-		return err
+		if err != nil {
+			return err
+		}
+		// Whoever makes one has it, and would else be asked for it at once.
+		return p.Users.noteProven(w, r, session, proofPasskey)
 	})
 }
 

@@ -227,6 +227,7 @@ func TestALostNumberIsMadeUpForByAnotherProof(t *testing.T) {
 		b.signIn(fixture(3))
 		key := newAuthenticator(t)
 		b.addPasskey(key)
+		b.forget()
 		c := b.asked(pathProve+"/passkey/options", url.Values{})
 		b.post(pathProve+"/passkey", url.Values{"lost": {"1"}, "state": {c.State}, "response": {string(key.get(c))}}).leads(t, pathPhoneLost)
 		to = b.post(pathPhoneLost, url.Values{}).to(t)

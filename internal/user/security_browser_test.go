@@ -215,7 +215,9 @@ func TestAPersonKeepsPasskeys(t *testing.T) {
 			p.does(chromedp.Navigate(at + pathSecurity))
 			p.presses("#security-passkeys-action")
 			p.presses("#add-passkey")
-			p.sees("#page-account-prove") // from now on a text message alone is not enough
+			p.sees("#passkey-0")
+			p.forgets(provenCookie) // from now on a text message alone is not enough
+			p.does(chromedp.Navigate(at + pathPasskeys))
 			p.presses("#passkey-sign-in")
 			p.sees("#passkey-0")
 			p.presses("#passkey-0 summary")

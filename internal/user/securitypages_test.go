@@ -199,6 +199,7 @@ func TestAPasswordAndATextMessageAreTwoFactors(t *testing.T) {
 		u := h.owner(b)
 		key := newAuthenticator(t)
 		b.addPasskey(key)
+		b.forget()
 		if to := b.get(pathPhone).to(t); to.Path != pathProve {
 			t.Fatalf("led to %s", to)
 		}
@@ -228,6 +229,8 @@ func TestAPasskeyProvesOnThePages(t *testing.T) {
 		b.signIn(fixture(0))
 		key, theirs := newAuthenticator(t), newAuthenticator(t)
 		b.addPasskey(key)
+		b.get(pathPasskeys).wants(t, http.StatusOK, "passkey-0") // whoever made it has shown it
+		b.forget()
 		other.signIn(fixture(1))
 		other.addPasskey(theirs)
 		c := b.asked(pathProve+"/passkey/options", url.Values{})
