@@ -57,14 +57,15 @@ type AccountSecurity struct {
 	Problem *Problem
 }
 
-// SecurityRow is label, value, action. Label, Action and Value may be message
-// keys; another text is shown as it is.
+// SecurityRow is label, value, action. Label, Value and Action are message keys.
 type SecurityRow struct {
 	ID           string // of the row's element: security-ID; action: security-ID-action
 	Label, Value string
-	Action, URL  string // a path of ours; "" for a row without action
-	Note         string // a line below, "" for none
-	Number       bool   // the value is set in tabular figures
+	Count        int       // the n of Value's text; 0 for a text without
+	Since        time.Time // shown behind Value; zero for nothing
+	Shown        string    // what is no text of ours, in Value's place: a name, a number
+	Number       bool      // Shown is set in tabular figures
+	Action, URL  string    // a path of ours; "" for a row without action
 }
 
 func (p AccountSecurity) facts() facts {
@@ -186,12 +187,14 @@ func (v *view) Day(t time.Time) moment {
 	return moment{ISO: t.UTC().Format(time.RFC3339), Text: v.edition.day(t), Full: v.edition.clock(t)}
 }
 
-// Word is the text of a message key; another text is shown as it is.
-func (v *view) Word(key string) string {
-	if s, ok := v.edition.fixed[key]; ok {
-		return s
+// Word is the text of a message key, with its number if it has one.
+// "" for a key without a text.
+func (v *view) Word(key string, n int) string {
+	s, err := v.edition.say(key, "n", n)
+	if err != nil {
+		return ""
 	}
-	return key
+	return s
 }
 
 // DeviceText says "Chrome on Windows".

@@ -24,6 +24,7 @@ type facts struct {
 	script   string   // asset that the page runs, "" for none
 	target   string   // where a form's answer may lead, "" for common.FormAction
 	room     string   // of the account pages, "" for other pages
+	inner    bool     // a page within that room, which is the way back
 	done     string   // what was just done, a message key below "done"
 	logos    []string // of several clients
 	popup    bool     // may be the pop-up window of a client: its opener must stay reachable
@@ -404,5 +405,7 @@ func everyPage() []Page {
 		FormPost{}, Account{}, AccountProfile{}, AccountSecurity{}, AccountSessions{}, AccountApps{},
 		AccountActivity{}, AccountPrivacy{}, Delete{}, Deleted{}, Closing{}, Recycled{}, Second{}, Legal{}, Demo{},
 		QR{}, QRConfirm{}, QRResult{}, QRTyped{},
+		AccountProve{}, AccountPhone{}, AccountPhoneCode{}, AccountPassword{}, AccountTOTP{}, AccountTOTPSetup{},
+		AccountRecovery{}, AccountPasskeys{}, AccountIdentifier{},
 	}
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 )
@@ -97,6 +98,9 @@ func samplesOf(logo string) map[string]Page {
 	secondCode := func(change func(*Second)) Second {
 		return secondWith("sms", func(s *Second) { s.Challenge, s.Status, s.ResendIn = "0199c1", "sent", 58; change(s) })
 	}
+	totp := AccountTOTPSetup{Picture: qr.Picture, Secret: "JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP", URL: "otpauth://totp/Dialtone:x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Dialtone"}
+	totpWrong := totp
+	totpWrong.Problem = &Problem{Code: "factor_incorrect", Field: "totp-code"}
 	return map[string]Page{
 		"second-totp": secondWith("totp", func(s *Second) { s.TwoStep = true }),
 		"second-totp-wrong": secondWith("totp", func(s *Second) {
@@ -262,10 +266,63 @@ func samplesOf(logo string) map[string]Page {
 			Nickname: strings.Repeat("满", 51), Locale: "fr", Problem: &Problem{Code: "name_too_long", Field: "nickname", Params: map[string]string{"n": "50"}},
 		},
 		"account-profile-picture": AccountProfile{Nickname: "Ada", Locale: "en", Problem: &Problem{Code: "picture_too_large", Field: "picture"}},
-		"account-security": AccountSecurity{Rows: []SecurityRow{
-			{ID: "phone", Label: "security.phone", Value: masked, Action: "code.change", URL: "/account/security/phone", Number: true},
-			{ID: "sign-in", Label: "account.here", Value: "SMS"},
+		"account-security": AccountSecurity{Done: "password", Rows: []SecurityRow{
+			{ID: "phone", Label: "security.phone", Shown: masked, Action: "security.change", URL: "/account/security/phone", Number: true},
+			{ID: "password", Label: "security.password", Value: "security.changed", Since: noon, Action: "security.change", URL: "/account/security/password"},
+			{ID: "username", Label: "security.username", Shown: "xiao.man", Action: "security.change", URL: "/account/security/username"},
+			{ID: "email", Label: "security.email", Shown: strings.Repeat("a-long-name.", 5) + "@mail.example", Action: "security.change", URL: "/account/security/email"},
+			{ID: "passkeys", Label: "security.passkeys", Value: "security.passkeys_count", Count: 2, Action: "security.manage", URL: "/account/security/passkeys"},
+			{ID: "totp", Label: "security.totp", Value: "security.since", Since: noon.AddDate(0, 0, -40), Action: "security.manage", URL: "/account/security/totp"},
+			{ID: "recovery", Label: "security.recovery", Value: "security.recovery_left", Count: 1, Action: "security.manage", URL: "/account/security/recovery"},
 		}},
+		"account-security-new": AccountSecurity{Rows: []SecurityRow{
+			{ID: "phone", Label: "security.phone", Shown: masked, Action: "security.change", URL: "/account/security/phone", Number: true},
+			{ID: "password", Label: "security.password", Value: "security.none", Action: "security.set", URL: "/account/security/password"},
+			{ID: "passkeys", Label: "security.passkeys", Value: "security.none", Action: "security.set", URL: "/account/security/passkeys"},
+		}},
+		"account-prove":         AccountProve{For: "/account/security/phone", Ways: []string{"passkey", "totp", "recovery_code"}},
+		"account-prove-totp":    AccountProve{For: "/account/security/totp", Ways: []string{"totp"}, Problem: &Problem{Code: "factor_incorrect", Field: "proof-totp"}},
+		"account-prove-passkey": AccountProve{For: "/account/security/passkeys", Ways: []string{"passkey", "password"}, Problem: &Problem{Code: "passkey_failed"}},
+		"account-lost":          AccountProve{Lost: true, Masked: masked, Ways: []string{"passkey", "password_totp", "recovery_code"}},
+		"account-lost-wrong": AccountProve{
+			Lost: true, Masked: masked, Ways: []string{"password_totp"}, Problem: &Problem{Code: "password_incorrect", Field: "proof-password"},
+		},
+		"account-lost-ready":       AccountProve{Lost: true, Masked: masked, Ready: true},
+		"account-lost-none":        AccountProve{Lost: true, Masked: masked},
+		"account-phone":            AccountPhone{Flow: "Zk3mP0aQ", Masked: masked, Regions: china},
+		"account-phone-check":      AccountPhone{Flow: "Zk3mP0aQ", Masked: masked, Regions: china, Check: &pow},
+		"account-phone-limit":      AccountPhone{Flow: "Zk3mP0aQ", Masked: masked, Problem: &Problem{Code: "sms_hourly_limit", RetryAfter: 40 * time.Minute}},
+		"account-phone-new":        AccountPhone{Flow: "Zk3mP0aQ", Masked: masked, New: true, Regions: china},
+		"account-phone-lost":       AccountPhone{Flow: "Zk3mP0aQ", Masked: masked, New: true, Lost: true, Regions: several},
+		"account-phone-taken":      AccountPhone{Flow: "Zk3mP0aQ", Masked: masked, New: true, Regions: china, Problem: &Problem{Code: "phone_taken", Field: "phone"}},
+		"account-phone-picture":    AccountPhone{Flow: "Zk3mP0aQ", New: true, Phone: "13800138001", Regions: china, Check: &picture},
+		"account-phone-code":       AccountPhoneCode{Flow: "Zk3mP0aQ", Challenge: "0199c1", Masked: masked, ResendIn: 58, Status: "sent"},
+		"account-phone-code-new":   AccountPhoneCode{Flow: "Zk3mP0aQ", Challenge: "0199c1", New: true, Masked: "+86 138****8001", Status: "delivered"},
+		"account-phone-code-wrong": AccountPhoneCode{Flow: "Zk3mP0aQ", Challenge: "0199c1", Masked: masked, Problem: &Problem{Code: "code_incorrect", Field: "code"}},
+		"account-phone-code-spent": AccountPhoneCode{Flow: "Zk3mP0aQ", Challenge: "0199c1", New: true, Masked: masked, Problem: &Problem{Code: "code_attempts_exceeded"}},
+		"account-phone-code-gone":  AccountPhoneCode{Flow: "Zk3mP0aQ", Challenge: "0199c1", New: true, Problem: &Problem{Code: "code_expired"}},
+		"account-phone-code-check": AccountPhoneCode{Flow: "Zk3mP0aQ", Challenge: "0199c1", Masked: masked, Status: "sent", Check: &picture},
+		"account-password":         AccountPassword{Has: true, Changed: noon.AddDate(0, 0, -40), AskCurrent: true, UserName: "xiao.man"},
+		"account-password-set":     AccountPassword{},
+		"account-password-common":  AccountPassword{Has: true, Changed: noon, Problem: &Problem{Code: "password_common", Field: "password"}},
+		"account-password-wrong":   AccountPassword{Has: true, Changed: noon, AskCurrent: true, Problem: &Problem{Code: "password_incorrect", Field: "current"}},
+		"account-totp":             AccountTOTP{},
+		"account-totp-on":          AccountTOTP{Since: noon.AddDate(0, 0, -40)},
+		"account-totp-setup":       totp,
+		"account-totp-wrong":       totpWrong,
+		"account-recovery":         AccountRecovery{Left: 3},
+		"account-recovery-none":    AccountRecovery{},
+		"account-recovery-codes":   AccountRecovery{Codes: slices.Repeat([]string{"ABCD-EFGH-IJKL-MN27"}, 10)},
+		"account-passkeys": AccountPasskeys{Done: "passkey_renamed", Keys: []AccountPasskey{
+			{ID: "a", Name: "iPhone", Synced: true, Created: noon.AddDate(0, -1, 0), Used: noon.Add(-3 * time.Hour)},
+			{ID: "b", Name: "一把名字很长的安全密钥-with-an-unbreakable-and-very-long-word-in-the-end", Created: noon},
+		}},
+		"account-passkeys-none":   AccountPasskeys{},
+		"account-passkeys-failed": AccountPasskeys{Problem: &Problem{Code: "passkey_exists"}},
+		"account-username":        AccountIdentifier{Kind: "username"},
+		"account-username-taken":  AccountIdentifier{Kind: "username", Value: "xiao.man", Typed: "xiaoman", Problem: &Problem{Code: "username_taken", Field: "username"}},
+		"account-email":           AccountIdentifier{Kind: "email", Value: "xiaoman@mail.example"},
+		"account-email-bad":       AccountIdentifier{Kind: "email", Typed: "xiaoman", Problem: &Problem{Code: "email_invalid", Field: "email"}},
 		"account-sessions": AccountSessions{Minutes: 10, Sessions: []BrowserSession{
 			{ID: "0199c2", Device: Device{Browser: "WeChat", OS: "Android", Handheld: true}, Place: "198.51.100.0/24", Since: noon.Add(-30 * time.Second), Seen: noon, This: true},
 			{ID: "0199c4", Device: Device{Browser: "Edge", OS: "Windows"}, Place: "2001:db8:7::/48", Since: noon.AddDate(0, 0, -9), Seen: noon.Add(-5 * time.Hour)},

@@ -33,6 +33,7 @@ type view struct {
 	Regions   []regionView // if there are several
 	Scripts   []string     // asset names
 	Room      string       // of the account pages
+	Inner     bool         // a page within Room
 	Done      string       // what was just done, in words
 	RequestID string
 
@@ -108,6 +109,7 @@ func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 		Here:      here(r, f),
 		Client:    e.viewClient(f.client),
 		Room:      f.room,
+		Inner:     f.inner,
 		Done:      e.fixed["done."+f.done],
 		RequestID: f.common.RequestID,
 		Path:      f.path,

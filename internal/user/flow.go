@@ -53,6 +53,8 @@ type Flow struct {
 	secret  []byte
 	session string // that a sign-in of this flow made, "" before
 	held    *held  // a sign-in that waits for a decision, nil for none
+
+	change *phoneChange // a change of number, which is no sign-in; nil for none
 }
 
 // Binding is what this flow's challenges are bound to: 32 bytes that only the
@@ -143,12 +145,17 @@ func (fs *Flows) End(w http.ResponseWriter, f Flow) { fs.cookies.clear(w, flowCo
 // the pages of a flow which goes on know it when they are come back to.
 func (fs *Flows) signedIn(w http.ResponseWriter, f Flow, session string) (Flow, error) {
 	f.session, f.held = session, nil
+	return f, fs.keep(w, f)
+}
+
+// keep writes a flow that went on into its cookie.
+func (fs *Flows) keep(w http.ResponseWriter, f Flow) error {
 	value, err := fs.seal(f)
 	if err != nil {
-		return Flow{}, err
+		return err
 	}
 	fs.cookies.set(w, flowCookie+f.ID, value, flowLife-time.Since(f.CreatedAt))
-	return f, nil
+	return nil
 }
 
 // makeRoom drops the oldest flows of r, and those that do not open any more,
@@ -184,8 +191,9 @@ func (fs *Flows) makeRoom(w http.ResponseWriter, r *http.Request, size int) {
 // sealedFlow is the part of a flow that is sealed as JSON.
 type sealedFlow struct {
 	Flow
-	Session string `json:",omitempty"`
-	Held    *held  `json:",omitempty"`
+	Session string       `json:",omitempty"`
+	Held    *held        `json:",omitempty"`
+	Change  *phoneChange `json:",omitempty"`
 }
 
 // seal encodes a flow as secret, length of the JSON, JSON, Request - the request
@@ -195,7 +203,7 @@ func (fs *Flows) seal(f Flow) (string, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false) // no browser reads it, and an ampersand would take six bytes
-	if err := encoder.Encode(sealedFlow{f, f.session, f.held}); err != nil {
+	if err := encoder.Encode(sealedFlow{f, f.session, f.held, f.change}); err != nil {
 		return "", fmt.Errorf("encode flow: %w", err)
 	}
 	head := text.Bytes()
@@ -241,7 +249,7 @@ func decodeFlow(plain []byte) (Flow, error) {
 	if err := json.Unmarshal(head, &f); err != nil {
 		return Flow{}, fmt.Errorf("decode: %w", err)
 	}
-	f.secret, f.session, f.held = secret, f.Session, f.Held
+	f.secret, f.session, f.held, f.change = secret, f.Session, f.Held, f.Change
 	if len(request) > 0 {
 		f.Request = request
 	}

@@ -78,6 +78,7 @@ func (p *Pages) Mount(r chi.Router) {
 	}
 	r.Get("/login/password", p.answer(p.showPassword))
 	r.Post("/login/password", p.answer(p.checkPassword))
+	r.Get("/login/password/forgot", p.answer(p.forgotAtSignIn))
 	r.Get("/register", p.answer(p.showRegister))
 	r.Post("/register", p.answer(p.register))
 	r.Post("/register/resend", p.answer(p.resendCode))

@@ -38,6 +38,9 @@ func (p *Pages) mountPasskeys(r chi.Router) {
 	r.Post("/login/passkey", p.answer(p.checkPasskey))
 	r.Get("/login/passkey-setup", p.answer(p.showPasskeySetup))
 	r.Post("/login/passkey-setup", p.answer(p.leavePasskeySetup))
+	r.Get(pathPasskeys, p.answer(p.showPasskeys))
+	r.Post(pathProve+"/passkey/options", p.answerJSON(p.askForProof))
+	r.Post(pathProve+"/passkey", p.answer(p.provePasskey))
 	r.Post("/account/passkeys/options", p.answerJSON(p.askForPasskey))
 	r.Post("/account/passkeys", p.answer(p.addPasskey))
 	r.Post("/account/passkeys/{id}/rename", p.answer(p.renamePasskey))
@@ -75,6 +78,11 @@ func (p *Pages) askForPasskey(r *http.Request) (any, error) {
 	session, u, err := p.freshSession(r)
 	if err != nil {
 		return nil, err
+	}
+	if need, err := p.Users.needsStronger(r.Context(), u.ID); err != nil {
+		return nil, err
+	} else if need && !p.shownLately(r, session).strong() {
+		return nil, ErrReauthenticationRequired
 	}
 	if err := p.spendQuestion(r); err != nil {
 		return nil, err
@@ -171,44 +179,77 @@ func (p *Pages) passkeyMistake(w http.ResponseWriter, r *http.Request, f Flow, a
 	return p.loginMistake(w, r, f, loginInput{phone: f.LoginHint, agreed: agreed}, field, err)
 }
 
+// showPasskeys is GET /account/security/passkeys. Who may not add or remove any does
+// not get to see buttons for it.
+func (p *Pages) showPasskeys(w http.ResponseWriter, r *http.Request) error {
+	_, u, ok, err := p.secured(w, r, pathPasskeys)
+	if !ok {
+		return err
+	}
+	return p.renderPasskeys(w, r, u, http.StatusOK, nil)
+}
+
+func (p *Pages) renderPasskeys(w http.ResponseWriter, r *http.Request, u User, status int, bad *web.Problem) error {
+	keys, err := p.Users.Passkeys(r.Context(), u.ID)
+	if err != nil {
+		return err
+	}
+	page := web.AccountPasskeys{Common: p.room(r, u), Problem: bad}
+	if r.Method != http.MethodPost {
+		page.Done = done(r)
+	}
+	for _, k := range keys {
+		page.Keys = append(page.Keys, web.AccountPasskey{ID: k.ID, Name: k.Name, Synced: k.Synced, Created: k.CreatedAt, Used: k.UsedAt})
+	}
+	p.Site.Render(w, r, status, page)
+	return nil
+}
+
 // addPasskey is POST /account/passkeys.
 func (p *Pages) addPasskey(w http.ResponseWriter, r *http.Request) error {
-	return p.changeKeys(w, r, func(session Session, u User) error {
+	return p.changeKeys(w, r, "passkey", func(session Session, u User) error {
 		_, err := p.Users.FinishPasskey(r.Context(), u, session.ID, r.PostForm.Get("state"), []byte(r.PostForm.Get("response")), p.passkeyName(r))
-		return err
+		if err != nil {
+			return err
+		}
+		// Whoever makes one has it, and would else be asked for it at once.
+		return p.Users.noteProven(w, r, session, proofPasskey)
 	})
 }
 
 func (p *Pages) renamePasskey(w http.ResponseWriter, r *http.Request) error {
-	return p.changeKeys(w, r, func(_ Session, u User) error {
+	return p.changeKeys(w, r, "passkey_renamed", func(_ Session, u User) error {
 		return p.Users.RenamePasskey(r.Context(), u.ID, chi.URLParam(r, "id"), r.PostForm.Get("name"))
 	})
 }
 
 func (p *Pages) removePasskey(w http.ResponseWriter, r *http.Request) error {
-	return p.changeKeys(w, r, func(_ Session, u User) error {
+	return p.changeKeys(w, r, "passkey_removed", func(_ Session, u User) error {
 		return p.Users.RemovePasskey(r.Context(), u.ID, chi.URLParam(r, "id"))
 	})
 }
 
-// changeKeys runs one change of a form for a person who signed in lately.
-func (p *Pages) changeKeys(w http.ResponseWriter, r *http.Request, change func(Session, User) error) error {
+// changeKeys runs one change of a form for a person who proved lately who they are,
+// and goes back to the list, which says what was done.
+func (p *Pages) changeKeys(w http.ResponseWriter, r *http.Request, done string, change func(Session, User) error) error {
 	if _, err := parse(r); err != nil {
 		return err
 	}
-	session, u, err := p.freshSession(r)
-	if errors.Is(err, errNotSignedIn) {
-		return p.signInFor(w, r, Flow{})
+	session, u, ok, err := p.secured(w, r, pathPasskeys)
+	if !ok {
+		return err
+	}
+	err = change(session, u)
+	if isNotFound(err) {
+		err = ErrPasskeyUnknown
+	}
+	if bad, ok := shown(err); ok {
+		return p.renderPasskeys(w, r, u, bad.Status, problem(bad, ""))
 	}
 	if err != nil {
 		return err
 	}
-	if err := change(session, u); isNotFound(err) {
-		return ErrPasskeyUnknown
-	} else if err != nil {
-		return err
-	}
-	see(w, r, "/account", nil)
+	seeRoom(w, r, pathPasskeys, done)
 	return nil
 }
 

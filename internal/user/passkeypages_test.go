@@ -39,8 +39,21 @@ func (b *browser) addPasskey(a *authenticator) {
 	b.t.Helper()
 	c := b.asked("/account/passkeys/options", url.Values{})
 	to := b.post("/account/passkeys", url.Values{"state": {c.State}, "response": {string(a.create(c))}}, "User-Agent", "an iPhone").to(b.t)
-	if to.Path != "/account" {
+	if to.String() != "/account/security/passkeys?done=passkey" {
 		b.t.Fatalf("sent to %s", to)
+	}
+}
+
+// forget drops what was shown besides the sign-in, as ten minutes do.
+func (b *browser) forget() { b.setCookie("__Host-"+provenCookie, "") }
+
+// provePasskey is what the script does on the page that asks for a further proof.
+func (b *browser) provePasskey(a *authenticator) {
+	b.t.Helper()
+	c := b.asked(pathProve+"/passkey/options", url.Values{})
+	to := b.post(pathProve+"/passkey", url.Values{"state": {c.State}, "response": {string(a.get(c))}, "for": {pathPasskeys}}).to(b.t)
+	if to.Path != pathPasskeys {
+		b.t.Fatalf("led to %s", to)
 	}
 }
 
@@ -104,6 +117,7 @@ func TestPasskeyFormsOfOthersDoNothing(t *testing.T) {
 		owner := h.browser()
 		owner.signIn(fixture(1))
 		owner.addPasskey(key)
+		owner.forget()
 
 		// A question of another browser's flow, and no flow.
 		victim, attacker := h.browser(), h.browser()
@@ -140,15 +154,22 @@ func TestPasskeyFormsOfOthersDoNothing(t *testing.T) {
 		}
 		other := h.browser()
 		other.signIn(fixture(2))
-		other.post("/account/passkeys/"+key.credentialID()+"/remove", url.Values{}).fault(t, http.StatusUnprocessableEntity, "passkey_unknown")
+		other.post("/account/passkeys/"+key.credentialID()+"/remove", url.Values{}).wants(t, http.StatusUnprocessableEntity, "page-account-passkeys")
+		if to := owner.post("/account/passkeys/"+key.credentialID()+"/remove", url.Values{}).to(t); to.Path != pathProve {
+			t.Errorf("a text message removes a passkey: led to %s", to)
+		}
+		if code := owner.post("/account/passkeys/options", url.Values{}).code(t); code != "reauthentication_required" {
+			t.Errorf("a text message adds a passkey: %s", code)
+		}
+		owner.provePasskey(key)
 		c = owner.asked("/account/passkeys/options", url.Values{})
 		other.post("/account/passkeys", url.Values{"state": {c.State}, "response": {string(newAuthenticator(t).create(c))}}).
-			fault(t, http.StatusUnprocessableEntity, "passkey_expired")
+			wants(t, http.StatusUnprocessableEntity, "page-account-passkeys")
 		if n := h.rows(`SELECT COUNT(*) FROM passkeys WHERE name <> 'mine'`); n != 1 {
 			t.Fatal("somebody else changed a passkey")
 		}
 
-		if to := owner.post("/account/passkeys/"+key.credentialID()+"/rename", url.Values{"name": {"手机 📱"}}).to(t); to.Path != "/account" {
+		if to := owner.post("/account/passkeys/"+key.credentialID()+"/rename", url.Values{"name": {"手机 📱"}}).to(t); to.Query().Get("done") != "passkey_renamed" {
 			t.Errorf("renamed to %s", to)
 		}
 		if n := h.rows(`SELECT COUNT(*) FROM passkeys WHERE name = '手机 📱'`); n != 1 {
@@ -207,8 +228,11 @@ func TestChangingPasskeysNeedsAFreshSignIn(t *testing.T) {
 		if r := b.post("/account/passkeys/options", url.Values{}); r.status != http.StatusForbidden || r.code(t) != "reauthentication_required" {
 			t.Errorf("options: %d", r.status)
 		}
-		b.post("/account/passkeys", url.Values{"state": {c.State}, "response": {"{}"}}).fault(t, http.StatusForbidden, "reauthentication_required")
-		b.post("/account/passkeys/"+key.credentialID()+"/remove", url.Values{}).fault(t, http.StatusForbidden, "reauthentication_required")
+		for _, path := range []string{"/account/passkeys", "/account/passkeys/" + key.credentialID() + "/remove"} {
+			if to := b.post(path, url.Values{"state": {c.State}, "response": {"{}"}}).to(t); to.Path != "/login" {
+				t.Errorf("%s leads to %s", path, to)
+			}
+		}
 		if n := h.rows(`SELECT COUNT(*) FROM passkeys`); n != 1 {
 			t.Errorf("%d passkeys", n)
 		}

@@ -58,20 +58,49 @@ func (s *Service) BeginPasskeySignIn(binding []byte) (PasskeyChallenge, error) {
 //
 // Like a code, a challenge that was answered rightly is used up whatever comes of it.
 func (s *Service) SignInByPasskey(ctx context.Context, a Assertion, at Attempt) (SignedIn, error) {
-	challenge, err := s.answered(a.State, ceremonyGet, a.Binding)
+	key, data, err := s.asserted(ctx, a, at.only)
 	if err != nil {
 		return SignedIn{}, err
+	}
+	at.AMR, at.ACR = amrPasskey(key.Synced), ACRPasskey
+	return s.signInWith(ctx, key, data, at)
+}
+
+// CheckPasskey has somebody who is signed in prove themself by one of their own
+// passkeys. Faults: those of SignInByPasskey that are about a passkey;
+// passkey_other for somebody else's.
+func (s *Service) CheckPasskey(ctx context.Context, userID string, a Assertion) error {
+	key, data, err := s.asserted(ctx, a, userID)
+	if err != nil {
+		return err
+	}
+	against, err := s.advance(ctx, key, data, time.Now())
+	if err == nil && against != nil {
+		return against
+	}
+	return err
+}
+
+// asserted verifies an answer and uses its challenge up; only is the account that
+// the passkey has to belong to, "" for any.
+func (s *Service) asserted(ctx context.Context, a Assertion, only string) (passkeyRow, protocol.AuthenticatorData, error) {
+	fail := func(err error) (passkeyRow, protocol.AuthenticatorData, error) {
+		return passkeyRow{}, protocol.AuthenticatorData{}, err
+	}
+	challenge, err := s.answered(a.State, ceremonyGet, a.Binding)
+	if err != nil {
+		return fail(err)
 	}
 	parsed, err := protocol.ParseCredentialRequestResponseBytes(a.Response)
 	if err != nil {
-		return SignedIn{}, ErrPasskeyFailed.Because(err)
+		return fail(ErrPasskeyFailed.Because(err))
 	}
 	key, err := s.findPasskey(ctx, base64.RawURLEncoding.EncodeToString(parsed.RawID))
 	if err != nil {
-		return SignedIn{}, err
+		return fail(err)
 	}
-	if at.only != "" && at.only != key.userID {
-		return SignedIn{}, errPasskeyOther
+	if only != "" && only != key.userID {
+		return fail(errPasskeyOther)
 	}
 	owner := func(_, _ []byte) (webauthn.User, error) {
 		return keyOwner{User: User{ID: key.userID}, keys: []passkeyRow{key}}, nil
@@ -79,13 +108,9 @@ func (s *Service) SignInByPasskey(ctx context.Context, a Assertion, at Attempt) 
 	if _, _, err := s.passkeys.webauthn.ValidatePasskeyLogin(owner, webauthn.SessionData{
 		Challenge: challenge, UserVerification: protocol.VerificationRequired,
 	}, parsed); err != nil {
-		return SignedIn{}, ErrPasskeyFailed.Because(err)
+		return fail(ErrPasskeyFailed.Because(err))
 	}
-	if err := s.useUp(ctx, challenge); err != nil {
-		return SignedIn{}, err
-	}
-	at.AMR, at.ACR = amrPasskey(key.Synced), ACRPasskey
-	return s.signInWith(ctx, key, parsed.Response.AuthenticatorData, at)
+	return key, parsed.Response.AuthenticatorData, s.useUp(ctx, challenge)
 }
 
 // signInWith does what follows a verified assertion in one transaction. A refusal

@@ -72,6 +72,23 @@ func (p *Pages) checkPassword(w http.ResponseWriter, r *http.Request) error {
 	return p.enter(w, r, f, in, form.Get("passkey") == "1")
 }
 
+// forgotAtSignIn is GET /login/password/forgot: a code signs in instead, and where no
+// client waits that leads to the page for a new password.
+func (p *Pages) forgotAtSignIn(w http.ResponseWriter, r *http.Request) error {
+	f, err := p.Flows.Of(r)
+	if err != nil {
+		return p.flowGone(w, r, err)
+	}
+	if len(f.Request) == 0 && f.Return == "" {
+		f.Return = pathPassword
+		if err := p.Flows.keep(w, f); err != nil {
+			return err
+		}
+	}
+	see(w, r, "/login", flowQuery(r, f))
+	return nil
+}
+
 // registers says whether a request is to /register rather than to /login.
 func registers(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/register") }
 

@@ -25,7 +25,7 @@ func (p *Pages) mountAccount(r chi.Router) {
 	r.Post("/account/picture", p.answer(p.savePicture))
 	r.Post("/account/picture/remove", p.answer(p.removePicture))
 	r.Get(pathPicture+"{id}", p.servePicture)
-	r.Get("/account/security", p.answer(p.showSecurity))
+	p.mountSecurity(r)
 	r.Get("/account/sessions", p.answer(p.showSessions))
 	r.Post("/account/sessions/end", p.answer(p.endSession))
 	r.Post("/account/sessions/end-others", p.answer(p.endOthers))
@@ -74,23 +74,6 @@ func maskedOf(u User) string {
 		return ""
 	}
 	return u.Phone.String()
-}
-
-// showSecurity is GET /account/security.
-func (p *Pages) showSecurity(w http.ResponseWriter, r *http.Request) error {
-	_, u, ok, err := p.member(w, r)
-	if !ok {
-		return err
-	}
-	p.Site.Render(w, r, http.StatusOK, web.AccountSecurity{Common: p.room(r, u), Rows: securityRows(u), Done: done(r)})
-	return nil
-}
-
-// securityRows are the ways in which u can sign in.
-func securityRows(u User) []web.SecurityRow {
-	return []web.SecurityRow{
-		{ID: "phone", Label: "security.phone", Value: cmp.Or(maskedOf(u), "security.phone_none"), Number: true},
-	}
 }
 
 // sessionsShown is more than anybody looks through.

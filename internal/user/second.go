@@ -30,8 +30,7 @@ const (
 // for more; what has no pages sends the person to one.
 var ErrSecondFactor = fault.New(http.StatusForbidden, "second_factor_required", "this account asks for a second proof on a new device; sign in with a browser")
 
-// proofSMS is a text message to the number, which Proofs does not know: there it
-// was shown before.
+// proofSMS is a text message to the number, which Proofs does not know.
 const proofSMS = "sms"
 
 // together are the methods (RFC 8176) of a first proof and a second one.

@@ -47,6 +47,9 @@ func (p *Pages) lookUpStatus(r *http.Request) (statusAnswer, error) {
 	if err != nil {
 		return statusAnswer{}, err
 	}
+	if c.flow.change != nil {
+		c.ref.Purpose = sms.ChangePhone
+	}
 	challenge, err := p.SMS.Get(r.Context(), c.ref)
 	if errors.Is(err, sms.ErrCodeExpired) {
 		return statusAnswer{}, errNoChallenge

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"encoding/base32"
 	"fmt"
 	"io"
 	"net/http"
@@ -48,12 +49,9 @@ func (Enrolment) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "(enrolm
 func (s *Service) EnrolTOTP(ctx context.Context, userID, issuer, account string) (Enrolment, error) {
 	secret := make([]byte, totpSecret)
 	rand.Read(secret)
-	key, err := totp.Generate(totp.GenerateOpts{
-		Issuer: strings.ReplaceAll(issuer, ":", " "), AccountName: account, Secret: secret, Period: totpPeriod,
-		Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1,
-	})
+	enrolment, err := enrolmentOf(secret, issuer, account)
 	if err != nil {
-		return Enrolment{}, fmt.Errorf("enrol an authenticator app: %w", err)
+		return Enrolment{}, err
 	}
 	if _, err := s.find(ctx, userID); err != nil {
 		return Enrolment{}, err
@@ -61,23 +59,59 @@ func (s *Service) EnrolTOTP(ctx context.Context, userID, issuer, account string)
 	if _, err := s.db.Exec(ctx, `
 		INSERT INTO totp (user_id, pending, confirmed_at, last_step) VALUES ($1, $2, 0, 0)
 		ON CONFLICT (user_id) DO UPDATE SET pending = excluded.pending`,
-		userID, s.vault.Seal(labelTOTP, []byte(key.Secret()), []byte(userID))); err != nil {
+		userID, s.vault.Seal(labelTOTP, []byte(enrolment.Secret), []byte(userID))); err != nil {
+		return Enrolment{}, fmt.Errorf("enrol an authenticator app: %w", err)
+	}
+	return enrolment, nil
+}
+
+func enrolmentOf(secret []byte, issuer, account string) (Enrolment, error) {
+	key, err := totp.Generate(totp.GenerateOpts{
+		Issuer: strings.ReplaceAll(issuer, ":", " "), AccountName: account, Secret: secret, Period: totpPeriod,
+		Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1,
+	})
+	if err != nil {
 		return Enrolment{}, fmt.Errorf("enrol an authenticator app: %w", err)
 	}
 	return Enrolment{Secret: key.Secret(), URL: key.URL()}, nil
 }
 
-// ConfirmTOTP makes the app that waits the account's, if code is its code, and
-// returns recovery codes, to be shown once, if the account has no unused ones.
-// Faults: ErrFactorIncorrect, ErrTooManyTries, ErrNoEnrolment.
-func (s *Service) ConfirmTOTP(ctx context.Context, userID, code string, by By) (recovery []string, err error) {
-	var pending []byte
+// WaitingTOTP is the enrolment that waits to be confirmed, as EnrolTOTP returned it.
+// Fault: ErrNoEnrolment.
+func (s *Service) WaitingTOTP(ctx context.Context, userID, issuer, account string) (Enrolment, error) {
+	pending, err := s.pendingTOTP(ctx, userID)
+	if err != nil {
+		return Enrolment{}, err
+	}
+	text, err := s.vault.Open(labelTOTP, pending, []byte(userID))
+	if err != nil {
+		return Enrolment{}, fmt.Errorf("open the authenticator secret of user %s: %w", userID, err)
+	}
+	secret, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(string(text))
+	if err != nil {
+		return Enrolment{}, fmt.Errorf("decode the authenticator secret of user %s: %w", userID, err)
+	}
+	return enrolmentOf(secret, issuer, account)
+}
+
+func (s *Service) pendingTOTP(ctx context.Context, userID string) (pending []byte, err error) {
 	err = s.db.QueryRow(ctx, `SELECT pending FROM totp WHERE user_id = $1`, userID).Scan(&pending)
 	if err != nil && !isNotFound(err) {
 		return nil, fmt.Errorf("read an enrolment: %w", err)
 	}
 	if pending == nil {
 		return nil, ErrNoEnrolment
+	}
+	return pending, nil
+}
+
+// ConfirmTOTP makes the app that waits the account's, if code is its code, and
+// returns recovery codes, to be shown once, if the account has no unused ones.
+// Faults: ErrFactorIncorrect, ErrTooManyTries, ErrNoEnrolment.
+func (s *Service) ConfirmTOTP(ctx context.Context, userID, code string, by By) (recovery []string, err error) {
+	pending, err := s.pendingTOTP(ctx, userID)
+	if err != nil {
+		return nil, err
 	}
 	step, err := s.tryTOTP(ctx, userID, pending, code)
 	if err != nil {

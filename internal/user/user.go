@@ -143,6 +143,8 @@ const (
 	labelFailures   = "failures"
 	labelTOTP       = "totp"
 	labelRecovery   = "recovery"
+	labelProven     = "proven"
+	labelNewCodes   = "new recovery codes"
 )
 
 // seal encrypts an identifier for its row. The owner's id is authenticated with it:

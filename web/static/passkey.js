@@ -44,7 +44,7 @@
 
   function signIn(button) {
     const form = button.form;
-    const anew = () => ask('/login/passkey/options', form);
+    const anew = () => ask(form.action + '/options', form);
     let pending, timer;
 
     function get(question, mediation) {

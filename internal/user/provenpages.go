@@ -1,0 +1,325 @@
+package user
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/dialtone-id/dialtone/internal/fault"
+	"github.com/dialtone-id/dialtone/web"
+)
+
+// Who changes how they sign in has signed in within the last ten minutes. If the
+// account has an authenticator app or a passkey, a text message alone is not enough:
+// whoever got hold of the number must not get rid of those. Then one more proof is
+// asked for, on a page of its own, and counts for ten minutes in that session. It is
+// sealed into a cookie, so nothing is stored for it.
+
+const provenCookie = "dialtone_proven"
+
+// Names of proofs besides those of Proofs.
+const (
+	proofMFA  = "mfa" // a sign-in by two factors, whichever
+	proofBoth = "password_totp"
+)
+
+// evidence is what somebody has shown lately.
+type evidence map[string]bool
+
+// strong: something that is neither the number nor a password alone.
+func (has evidence) strong() bool {
+	return has[proofPasskey] || has[proofTOTP] || has[proofRecovery] || has[proofMFA] || has[proofSMS] && has[proofPassword]
+}
+
+// withoutNumber: enough to make up for a code to the account's own number.
+func (has evidence) withoutNumber() bool {
+	return has[proofPasskey] || has[proofRecovery] || has[proofPassword] && (has[proofTOTP] || has[proofMFA] && !has[proofSMS])
+}
+
+// shownLately is what the sign-in of a session showed, and what was shown in it since.
+func (p *Pages) shownLately(r *http.Request, s Session) evidence {
+	has := evidence{}
+	if lately(s.AuthTime) {
+		for amr, name := range map[string]string{"sms": proofSMS, "pwd": proofPassword, "hwk": proofPasskey, "swk": proofPasskey, "mfa": proofMFA} {
+			has[name] = has[name] || slices.Contains(s.AMR, amr)
+		}
+	}
+	for name, at := range p.Users.provenIn(r, s) {
+		has[name] = has[name] || lately(time.UnixMicro(at))
+	}
+	return has
+}
+
+// provenIn reads the cookie: when something was shown in the session.
+func (s *Service) provenIn(r *http.Request, sess Session) map[string]int64 {
+	at := map[string]int64{}
+	if text, ok := s.openCookie(r, provenCookie, labelProven, sess); ok {
+		_ = json.Unmarshal(text, &at) // we wrote it
+	}
+	return at
+}
+
+// noteProven adds to the cookie.
+func (s *Service) noteProven(w http.ResponseWriter, r *http.Request, sess Session, names ...string) error {
+	at := s.provenIn(r, sess)
+	for _, name := range names {
+		at[name] = time.Now().UnixMicro()
+	}
+	return s.sealCookie(w, provenCookie, labelProven, sess, at)
+}
+
+// sealCookie keeps something for freshSignIn in the browser of a session, for that
+// session alone.
+func (s *Service) sealCookie(w http.ResponseWriter, name, label string, sess Session, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", name, err)
+	}
+	s.cookies.set(w, name, base64.RawURLEncoding.EncodeToString(s.vault.Seal(label, text, []byte(sess.ID))), freshSignIn)
+	return nil
+}
+
+func (s *Service) openCookie(r *http.Request, name, label string, sess Session) ([]byte, bool) {
+	value, _ := s.cookies.read(r, name)
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(value)
+	if err != nil || len(sealed) == 0 {
+		return nil, false
+	}
+	text, err := s.vault.Open(label, sealed, []byte(sess.ID))
+	return text, err == nil
+}
+
+// needsStronger says whether an account has what a text message must not overrule.
+func (s *Service) needsStronger(ctx context.Context, userID string) (bool, error) {
+	has, err := s.OwnProofs().Available(ctx, userID)
+	return slices.Contains(has, proofTOTP) || slices.Contains(has, proofPasskey), err
+}
+
+// secured is member for a page that changes how somebody signs in; page is its path.
+// Who has not shown enough lately does so first and comes back, and the request is
+// answered.
+func (p *Pages) secured(w http.ResponseWriter, r *http.Request, page string) (s Session, u User, ok bool, err error) {
+	if s, u, ok, err = p.member(w, r); !ok {
+		return s, u, false, err
+	}
+	if ok, err = p.fresh(w, r, s, u, page); !ok {
+		return s, u, false, err
+	}
+	need, err := p.Users.needsStronger(r.Context(), u.ID)
+	if err != nil {
+		return s, u, false, err
+	}
+	if need && !p.shownLately(r, s).strong() {
+		see(w, r, pathProve, url.Values{"for": {page}})
+		return s, u, false, nil
+	}
+	return s, u, true, nil
+}
+
+// provePage is a request to a page that asks for a further proof.
+type provePage struct {
+	session Session
+	user    User
+	form    url.Values
+	lost    bool
+	page    string // that asks for it
+}
+
+// openProve reads such a request; ok is false if it is answered.
+func (p *Pages) openProve(w http.ResponseWriter, r *http.Request, lost bool) (g provePage, ok bool, err error) {
+	if g.form, err = parse(r); err != nil {
+		return g, false, err
+	}
+	g.lost, g.page = lost, pathPhoneLost
+	if !lost {
+		if g.page = g.form.Get("for"); !slices.Contains([]string{pathPhone, pathPassword, pathTOTP, pathRecovery, pathPasskeys}, g.page) {
+			g.page = pathSecurity
+		}
+	}
+	if g.session, g.user, ok, err = p.member(w, r); !ok {
+		return g, false, err
+	}
+	if ok, err = p.fresh(w, r, g.session, g.user, g.page); !ok {
+		return g, false, err
+	}
+	if lost && g.user.Phone.IsZero() {
+		see(w, r, pathPhone, nil)
+		return g, false, nil
+	}
+	return g, true, nil
+}
+
+// showProve is GET /account/security/prove.
+func (p *Pages) showProve(w http.ResponseWriter, r *http.Request) error {
+	g, ok, err := p.openProve(w, r, false)
+	if !ok {
+		return err
+	}
+	if p.shownLately(r, g.session).strong() {
+		see(w, r, g.page, nil)
+		return nil
+	}
+	return p.renderProve(w, r, g, http.StatusOK, nil)
+}
+
+// showPhoneLost is GET /account/security/phone/lost.
+func (p *Pages) showPhoneLost(w http.ResponseWriter, r *http.Request) error {
+	g, ok, err := p.openProve(w, r, true)
+	if !ok {
+		return err
+	}
+	return p.renderProve(w, r, g, http.StatusOK, nil)
+}
+
+func (p *Pages) renderProve(w http.ResponseWriter, r *http.Request, g provePage, status int, bad *web.Problem) error {
+	ways, err := p.waysToProve(r, g)
+	if err != nil {
+		return err
+	}
+	page := web.AccountProve{Common: p.room(r, g.user), Ways: ways, Lost: g.lost, Problem: bad}
+	if g.lost {
+		page.Masked = maskedOf(g.user)
+		if page.Ready = p.shownLately(r, g.session).withoutNumber(); page.Ready {
+			page.Ways = nil
+		}
+	} else {
+		page.For = g.page
+	}
+	p.Site.Render(w, r, status, page)
+	return nil
+}
+
+// waysToProve are what the account has that would be enough.
+func (p *Pages) waysToProve(r *http.Request, g provePage) (ways []string, err error) {
+	has, err := p.Users.OwnProofs().Available(r.Context(), g.user.ID)
+	if err != nil {
+		return nil, err
+	}
+	offers := func(name string, yes bool) {
+		if yes {
+			ways = append(ways, name)
+		}
+	}
+	password, app := slices.Contains(has, proofPassword), slices.Contains(has, proofTOTP)
+	offers(proofPasskey, slices.Contains(has, proofPasskey))
+	if g.lost {
+		offers(proofBoth, password && app)
+	} else {
+		offers(proofTOTP, app)
+	}
+	offers(proofRecovery, slices.Contains(has, proofRecovery))
+	if !g.lost && !app {
+		offers(proofPassword, password && p.shownLately(r, g.session)[proofSMS])
+	}
+	return ways, nil
+}
+
+// proveMore is POST /account/security/prove.
+func (p *Pages) proveMore(w http.ResponseWriter, r *http.Request) error {
+	g, ok, err := p.openProve(w, r, false)
+	if !ok {
+		return err
+	}
+	if ok, err := p.takeProof(w, r, g); !ok {
+		return err
+	}
+	see(w, r, g.page, nil)
+	return nil
+}
+
+// proveLost is POST /account/security/phone/lost: with another proof, or what was
+// shown lately, the change of number goes on without the old one.
+func (p *Pages) proveLost(w http.ResponseWriter, r *http.Request) error {
+	g, ok, err := p.openProve(w, r, true)
+	if !ok {
+		return err
+	}
+	if g.form.Has("proof") {
+		if ok, err := p.takeProof(w, r, g); !ok {
+			return err
+		}
+	} else if !p.shownLately(r, g.session).withoutNumber() {
+		see(w, r, pathPhoneLost, nil)
+		return nil
+	}
+	return p.beginNewPhone(w, r, g.session, g.user, true)
+}
+
+// takeProof checks what was typed and notes it; otherwise the page is shown again.
+func (p *Pages) takeProof(w http.ResponseWriter, r *http.Request, g provePage) (ok bool, err error) {
+	ways, err := p.waysToProve(r, g)
+	if err != nil {
+		return false, err
+	}
+	way := g.form.Get("proof")
+	if !slices.Contains(ways, way) || way == proofPasskey {
+		return false, p.renderProve(w, r, g, http.StatusUnprocessableEntity, &web.Problem{Code: errMalformed.Code})
+	}
+	names := []string{way}
+	if way == proofBoth {
+		names = []string{proofPassword, proofTOTP}
+	}
+	for _, name := range names {
+		err := p.Users.OwnProofs().Check(r.Context(), g.user.ID, name, g.form.Get(name))
+		if bad, ok := shown(err); ok {
+			return false, p.renderProve(w, r, g, bad.Status, ownProblem(bad, "proof-"+name))
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return true, p.Users.noteProven(w, r, g.session, names...)
+}
+
+// ownProblem is problem for somebody of whom is known whose password it would be.
+func ownProblem(bad *fault.Error, field string) *web.Problem {
+	said := problem(bad, field)
+	if errors.Is(bad, ErrCredentials) {
+		said.Code = "password_incorrect"
+	}
+	return said
+}
+
+// askForProof is POST /account/security/prove/passkey/options.
+func (p *Pages) askForProof(r *http.Request) (any, error) {
+	session, _, err := p.freshSession(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.spendQuestion(r); err != nil {
+		return nil, err
+	}
+	return p.Users.BeginPasskeySignIn([]byte(session.ID))
+}
+
+// provePasskey is POST /account/security/prove/passkey.
+func (p *Pages) provePasskey(w http.ResponseWriter, r *http.Request) error {
+	form, err := parse(r)
+	if err != nil {
+		return err
+	}
+	g, ok, err := p.openProve(w, r, form.Get("lost") == "1")
+	if !ok {
+		return err
+	}
+	err = p.Users.CheckPasskey(r.Context(), g.user.ID, Assertion{
+		Binding: []byte(g.session.ID), State: form.Get("state"), Response: []byte(form.Get("response")),
+	})
+	if bad, ok := shown(err); ok {
+		return p.renderProve(w, r, g, bad.Status, problem(bad, ""))
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.Users.noteProven(w, r, g.session, proofPasskey); err != nil {
+		return err
+	}
+	see(w, r, g.page, nil)
+	return nil
+}
