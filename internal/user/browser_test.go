@@ -148,7 +148,7 @@ func TestAPersonSeesWhatBecomesOfTheMessage(t *testing.T) {
 	if n := h.sink.count(); n != 1 {
 		t.Errorf("%d messages", n)
 	}
-	if state, err := chromedp.Run(p.ctx, chromedp.Evaluate[string]("performance.getEntriesByType('resource').filter((e) => e.name.includes('138')).map(String).join()")); err != nil || state != "" {
+	if state, err := chromedp.Run(p.ctx, chromedp.Evaluate[string]("performance.getEntriesByType('resource').filter((e) => e.name.includes('0138060')).map(String).join()")); err != nil || state != "" {
 		t.Errorf("a number in an address: %q, %v", state, err)
 	}
 }

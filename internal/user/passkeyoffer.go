@@ -38,7 +38,8 @@ func (p *Pages) offersPasskey(w http.ResponseWriter, r *http.Request, userID str
 		p.log().WarnContext(r.Context(), "no passkey is offered", "request_id", CallerOf(r.Context()).RequestID, "error", err)
 		return false
 	}
-	if len(keys) > 0 {
+	app, _, err := p.Users.HasTOTP(r.Context(), userID)
+	if len(keys) > 0 || app || err != nil { // beside an app it takes more than a code to add one
 		return false
 	}
 	p.Users.cookies.set(w, offerCookie, "later", offerPause)

@@ -303,6 +303,11 @@ func TestTheOfferOfAPasskey(t *testing.T) {
 			t.Error("offered to a person who has one")
 		}
 
+		h.confirmedTOTP(h.signIn(fixture(4)).User.ID)
+		if offer, _ := h.browser().offered(fixture(4), "1"); offer {
+			t.Error("offered to a person who has an app, which a code must not overrule")
+		}
+
 		later := h.browser()
 		if offer, flow = later.offered(fixture(2), "1"); !offer {
 			t.Fatal("no offer")
