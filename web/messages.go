@@ -247,6 +247,8 @@ func (e *edition) scope(scope, suffix string) string {
 	switch scope {
 	case "openid", "profile", "email", "phone", "address", "offline_access":
 		return e.fixed["scope."+scope+suffix]
+	case "account", "account.write":
+		return e.fixed["scope."+strings.ReplaceAll(scope, ".", "_")+suffix]
 	}
 	return ""
 }

@@ -88,7 +88,9 @@ func (c call) person(s *Server) (user.User, error) {
 // account mounts the operations, and problems for everything else below the path.
 func (s *Server) account(r chi.Router, api huma.API) {
 	a := &accountAPI{s: s, api: api, router: r, methods: map[string][]string{}}
-	r.HandleFunc(pathAccountAPI+"/*", func(w http.ResponseWriter, r *http.Request) { s.writeProblem(w, r, errNoSuchPath) })
+	for _, path := range []string{pathAccountAPI, pathAccountAPI + "/*"} {
+		r.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { s.writeProblem(w, r, errNoSuchPath) })
+	}
 	a.profile()
 	a.credentials()
 	a.passkeys()

@@ -116,7 +116,9 @@ func TestAccountAPIIsHTTP(t *testing.T) {
 	if r.header.Get("Allow") != "GET, PATCH" {
 		t.Errorf("Allow %q", r.header.Get("Allow"))
 	}
-	wantProblem(t, h.api(http.MethodGet, "/nothing", nil), http.StatusNotFound, "not_found")
+	for _, path := range []string{"", "/", "/nothing", "/profile/x"} {
+		wantProblem(t, h.api(http.MethodGet, path, nil), http.StatusNotFound, "not_found")
+	}
 	wantProblem(t, h.get("/v1/account/profile?access_token="+h.token), http.StatusBadRequest, "invalid_request")
 	for name, c := range map[string]struct {
 		contentType, body string
