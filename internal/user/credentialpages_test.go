@@ -188,7 +188,7 @@ func TestAnAppIsSetUpAndCodesAreShown(t *testing.T) {
 		}
 		// Another session of the same person reads nothing from the cookie.
 		thief := h.browser()
-		thief.signIn(fixture(0))
+		thief.signInKnown(h, fixture(0))
 		thief.setCookie("__Host-"+codesCookie, b.cookie("__Host-"+codesCookie))
 		thief.get(pathRecovery+"/codes").leads(t, pathRecovery)
 		b.post(pathRecovery+"/kept", url.Values{}).leads(t, pathSecurity+"?done=recovery")

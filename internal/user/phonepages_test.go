@@ -211,7 +211,7 @@ func TestALostNumberIsMadeUpForByAnotherProof(t *testing.T) {
 
 		// A recovery code, in a session of its own.
 		b = h.browser()
-		b.signIn(fixture(2))
+		b.signInKnown(h, fixture(2))
 		codes, err := h.users.NewRecoveryCodes(t.Context(), u.ID, operatorBy)
 		if err != nil {
 			t.Fatal(err)

@@ -194,6 +194,12 @@ func (h *house) signInKnown(phone string) SignedIn {
 	return in
 }
 
+// signInKnown is signIn in a browser that the number knows.
+func (b *browser) signInKnown(h *house, phone string) {
+	b.t.Helper()
+	b.setCookie(sessionName, h.signInKnown(phone).Secret)
+}
+
 func TestAWaitingSignInIsGoodOnceAndNotForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, dbtest.Open(t))

@@ -127,7 +127,7 @@ func TestChangesAskForAFreshAndStrongProof(t *testing.T) {
 		b, second := h.browser(), h.browser()
 		b.signIn(fixture(0))
 		e := h.confirmedTOTP(h.owner(b).ID)
-		second.signIn(fixture(0))
+		second.signInKnown(h, fixture(0))
 		allAsk := func(where string) {
 			t.Helper()
 			for _, path := range securedPages {
