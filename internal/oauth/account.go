@@ -32,6 +32,7 @@ var (
 	errNotAPerson   = errInvalidToken.Describe("the access token does not stand for a person")
 	errAccountScope = errInsufficientScope.Describe("the access token does not have the scope that this needs")
 	errStepUp       = fault.New(http.StatusUnauthorized, "insufficient_user_authentication", "a more recent sign-in is required")
+	errStronger     = errStepUp.Describe("this account needs a sign-in by two factors for this")
 	errNothingThere = fault.New(http.StatusNotFound, "not_found", "there is nothing of that name in this account")
 	errNoSuchPath   = fault.New(http.StatusNotFound, "not_found", "there is nothing at this address")
 )
@@ -50,6 +51,7 @@ type operation struct {
 
 	status  int      // of success; 0 for 200, or 204 without an answer
 	fresh   bool     // needs a recent sign-in
+	strong  bool     // and one of two factors, where the account has what a text message must not overrule
 	members []string // of the JSON object that it takes; nil if it takes none
 	patch   bool     // the object is a JSON merge patch (RFC 7396), in which null removes
 	change  func(*huma.Operation)
@@ -191,8 +193,14 @@ func (s *Server) accountToken(w http.ResponseWriter, r *http.Request, o operatio
 		return liveToken{}, errAccountScope
 	case o.fresh && time.Since(t.grant.AuthTime) > user.FreshSignIn:
 		return liveToken{}, errStepUp
+	case !o.strong || t.grant.ACR == user.ACRTwoFactors:
+		return t, nil
 	}
-	return t, nil
+	need, err := s.users.NeedsStronger(r.Context(), t.Subject)
+	if err == nil && need {
+		err = errStronger
+	}
+	return t, err
 }
 
 // refuseBearer answers problem details with the challenge of RFC 6750 section 3,
@@ -205,6 +213,9 @@ func (s *Server) refuseBearer(w http.ResponseWriter, r *http.Request, o operatio
 		case errAccountScope.Code:
 			challenge += `, scope="` + o.scope() + `"`
 		case errStepUp.Code:
+			if err == error(errStronger) {
+				challenge += `, acr_values="` + user.ACRTwoFactors + `"`
+			}
 			challenge += fmt.Sprintf(`, max_age="%.0f"`, user.FreshSignIn.Seconds())
 		}
 		p.headers.Set("WWW-Authenticate", challenge)

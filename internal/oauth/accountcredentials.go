@@ -121,13 +121,13 @@ func (a *accountAPI) credentials() {
 	})
 	serve(a, operation{
 		id: "put-password", method: http.MethodPut, path: "/password",
-		summary: "Set or change the password; a change ends every other session and every grant, that of the app too", fresh: true, members: []string{"password"},
+		summary: "Set or change the password; a change ends every other session and every grant, that of the app too", fresh: true, strong: true, members: []string{"password"},
 	}, func(ctx context.Context, c call, in *passwordInput) (*nothing, error) {
 		return nil, users.SetPassword(ctx, c.userID(), in.Body.Password, c.by())
 	})
 	serve(a, operation{
 		id: "delete-password", method: http.MethodDelete, path: "/password",
-		summary: "Remove the password; ends every other session and every grant, that of the app too", fresh: true,
+		summary: "Remove the password; ends every other session and every grant, that of the app too", fresh: true, strong: true,
 	}, func(ctx context.Context, c call, _ *nothing) (*nothing, error) {
 		return nil, users.RemovePassword(ctx, c.userID(), c.by())
 	})
@@ -158,12 +158,12 @@ func (a *accountAPI) passkeys() {
 		return &answer[passkeyList]{passkeyList{list}}, err
 	})
 	serve(a, operation{
-		id: "rename-passkey", method: http.MethodPatch, path: "/passkeys/{id}", summary: "Rename a passkey", fresh: true, members: []string{"name"}, change: mayMiss,
+		id: "rename-passkey", method: http.MethodPatch, path: "/passkeys/{id}", summary: "Rename a passkey", fresh: true, strong: true, members: []string{"name"}, change: mayMiss,
 	}, func(ctx context.Context, c call, in *renameInput) (*nothing, error) {
 		return nil, users.RenamePasskey(ctx, c.userID(), in.ID, in.Body.Name)
 	})
 	serve(a, operation{
-		id: "remove-passkey", method: http.MethodDelete, path: "/passkeys/{id}", summary: "Remove a passkey", fresh: true, change: mayMiss,
+		id: "remove-passkey", method: http.MethodDelete, path: "/passkeys/{id}", summary: "Remove a passkey", fresh: true, strong: true, change: mayMiss,
 	}, func(ctx context.Context, c call, in *passkeyInput) (*nothing, error) {
 		return nil, users.RemovePasskey(ctx, c.userID(), in.ID)
 	})
@@ -188,7 +188,7 @@ type recoveryBody struct {
 func (a *accountAPI) factors() {
 	users := a.s.users
 	serve(a, operation{
-		id: "enrol-totp", method: http.MethodPost, path: "/totp", summary: "Begin with an authenticator app; nothing changes until a code of it is confirmed", fresh: true,
+		id: "enrol-totp", method: http.MethodPost, path: "/totp", summary: "Begin with an authenticator app; nothing changes until a code of it is confirmed", fresh: true, strong: true,
 	}, func(ctx context.Context, c call, _ *nothing) (*answer[enrolmentBody], error) {
 		u, err := c.person(a.s)
 		if err != nil {
@@ -202,19 +202,19 @@ func (a *accountAPI) factors() {
 		return &answer[enrolmentBody]{enrolmentBody{e.Secret, e.URL}}, err
 	})
 	serve(a, operation{
-		id: "confirm-totp", method: http.MethodPost, path: "/totp/confirm", summary: "Confirm the authenticator app by a code of it", fresh: true,
+		id: "confirm-totp", method: http.MethodPost, path: "/totp/confirm", summary: "Confirm the authenticator app by a code of it", fresh: true, strong: true,
 		members: []string{"code"}, change: conflicts,
 	}, func(ctx context.Context, c call, in *totpInput) (*answer[recoveryBody], error) {
 		codes, err := users.ConfirmTOTP(ctx, c.userID(), in.Body.Code, c.by())
 		return &answer[recoveryBody]{recoveryBody{append([]string{}, codes...)}}, err
 	})
 	serve(a, operation{
-		id: "remove-totp", method: http.MethodDelete, path: "/totp", summary: "Remove the authenticator app and the recovery codes", fresh: true,
+		id: "remove-totp", method: http.MethodDelete, path: "/totp", summary: "Remove the authenticator app and the recovery codes", fresh: true, strong: true,
 	}, func(ctx context.Context, c call, _ *nothing) (*nothing, error) {
 		return nil, users.RemoveTOTP(ctx, c.userID(), c.by())
 	})
 	serve(a, operation{
-		id: "make-recovery-codes", method: http.MethodPost, path: "/recovery-codes", summary: "Replace the recovery codes by ten new ones", fresh: true,
+		id: "make-recovery-codes", method: http.MethodPost, path: "/recovery-codes", summary: "Replace the recovery codes by ten new ones", fresh: true, strong: true,
 	}, func(ctx context.Context, c call, _ *nothing) (*answer[recoveryBody], error) {
 		codes, err := users.NewRecoveryCodes(ctx, c.userID(), c.by())
 		return &answer[recoveryBody]{recoveryBody{codes}}, err

@@ -192,6 +192,23 @@ func TestAccountNamesAndPassword(t *testing.T) {
 	})
 }
 
+// wantsTwoFactors: a sign-in by text message does not overrule an app or a passkey.
+func (h *holder) wantsTwoFactors(t *testing.T, method, path string) {
+	t.Helper()
+	r := h.api(method, path, nil)
+	wantProblem(t, r, http.StatusUnauthorized, "insufficient_user_authentication")
+	if said := r.header.Get("WWW-Authenticate"); !strings.Contains(said, `acr_values="2"`) {
+		t.Errorf("%s %s: %s", method, path, said)
+	}
+}
+
+// twoFactors makes h's sign-in one of two factors.
+func (w *world) twoFactors(t *testing.T, h *holder) {
+	t.Helper()
+	_, err := w.db.Exec(t.Context(), `UPDATE grants SET acr = '2' WHERE user_id = $1`, h.subject)
+	must(t, err)
+}
+
 func TestAccountFactors(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		h := w.holder(t, accountScopes)
@@ -209,6 +226,10 @@ func TestAccountFactors(t *testing.T) {
 		if len(codes) != 10 {
 			t.Fatalf("%d recovery codes", len(codes))
 		}
+		h.wantsTwoFactors(t, http.MethodPost, "/recovery-codes")
+		h.wantsTwoFactors(t, http.MethodDelete, "/totp")
+		h.wantsTwoFactors(t, http.MethodDelete, "/password")
+		w.twoFactors(t, h)
 		fresh := h.want(http.StatusOK, http.MethodPost, "/recovery-codes", nil)
 		if list, _ := fresh.json()["recovery_codes"].([]any); len(list) != 10 || strings.Contains(fresh.body, codes[0].(string)) {
 			t.Errorf("%s", fresh.body)
@@ -240,6 +261,8 @@ func TestAccountPasskeys(t *testing.T) {
 			}
 			wantProblem(t, other.api(method, "/passkeys/"+id, body), http.StatusNotFound, "not_found")
 		}
+		h.wantsTwoFactors(t, http.MethodDelete, "/passkeys/"+id)
+		w.twoFactors(t, h)
 		h.want(http.StatusNoContent, http.MethodPatch, "/passkeys/"+id, map[string]any{"name": "Laptop"})
 		if r := h.want(http.StatusOK, http.MethodGet, "/passkeys", nil); !strings.Contains(r.body, `"name":"Laptop"`) {
 			t.Errorf("%s", r.body)

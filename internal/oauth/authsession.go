@@ -14,6 +14,7 @@ import (
 	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/oauth/client"
 	"github.com/dialtone-id/dialtone/internal/oauth/engine"
+	"github.com/dialtone-id/dialtone/internal/user"
 )
 
 // errInvalidSession says the same of every auth_session that does not do: forged,
@@ -33,13 +34,14 @@ const (
 // another sealed value, and an older one is as good as it was: of guesses it gives
 // none, since they are counted by challenge, number and account.
 type authSession struct {
-	ID        string      `json:"i"` // random; the same through all steps, known to nobody outside
-	Request   authRequest `json:"q"`
-	ACR       string      `json:"l,omitempty"` // what the client asks for, "" for whatever there is
-	Demanded  bool        `json:"d,omitempty"` // the account asks for two factors
-	Challenge string      `json:"n,omitempty"` // a nativeChallenge, once a code was sent
-	Person    *authPerson `json:"p,omitempty"` // who brought a first proof
-	key       string      // thumbprint of the DPoP key, "" for none
+	ID        string        `json:"i"` // random; the same through all steps, known to nobody outside
+	Request   authRequest   `json:"q"`
+	ACR       string        `json:"l,omitempty"` // what the client asks for, "" for whatever there is
+	Demanded  bool          `json:"d,omitempty"` // the account asks for two factors
+	Challenge string        `json:"n,omitempty"` // a nativeChallenge, once a code was sent
+	Person    *authPerson   `json:"p,omitempty"` // who brought a first proof
+	Waiting   *user.Waiting `json:"w,omitempty"` // the sign-in of that, where Demanded holds it up
+	key       string        // thumbprint of the DPoP key, "" for none
 }
 
 // authPerson is an engine.Person on its way.

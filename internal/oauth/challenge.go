@@ -244,5 +244,7 @@ func (s *Server) nextSteps(ctx context.Context, a *authSession) ([]string, error
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(has, func(name string) bool { return name == stepPassword && slices.Contains(a.Person.AMR, amrOf(name)) }), nil
+	return slices.DeleteFunc(has, func(name string) bool {
+		return name == stepPassword && (a.Demanded || slices.Contains(a.Person.AMR, amrOf(name)))
+	}), nil
 }

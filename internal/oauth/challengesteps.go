@@ -42,10 +42,6 @@ func stepParameters() []string {
 // errWrongProof says the same of every proof that does not do, whatever the reason.
 var errWrongProof = fault.New(http.StatusBadRequest, "invalid_grant", "what was given is wrong, expired, used or exhausted")
 
-// errSecondAsked is what package user answers a first proof with for an account that
-// asks for a second one; whose it is comes beside it.
-var errSecondAsked = fault.New(http.StatusForbidden, "second_factor_required", "this account asks for a second proof")
-
 // takeStep does what the request asks for and notes in a what came of it.
 func (s *Server) takeStep(r *http.Request, a *authSession, p params) (pause, error) {
 	given := slices.DeleteFunc(stepParameters(), func(name string) bool { return p.get(name) == "" })
@@ -94,13 +90,17 @@ func (s *Server) firstProof(r *http.Request, a *authSession, p params, step stri
 	default:
 		return pause{}, errInvalidRequest.Describe("%s is a second proof, and there is no first one", step)
 	}
-	a.Demanded = errors.Is(err, errSecondAsked)
-	if err != nil && !a.Demanded {
+	if a.Demanded = errors.Is(err, user.ErrSecondFactor); a.Demanded {
+		a.Waiting = in.Waiting()
+	} else if err != nil {
 		return pause{}, asWrongProof(err)
 	}
-	a.Challenge = ""
-	a.Person = &authPerson{UserID: in.User.ID, AuthTime: db.Micros(in.AuthTime), AMR: in.AMR, ACR: in.ACR, Created: in.Created}
+	a.Challenge, a.Person = "", personOf(in)
 	return pause{}, nil
+}
+
+func personOf(in user.SignedIn) *authPerson {
+	return &authPerson{UserID: in.User.ID, AuthTime: db.Micros(in.AuthTime), AMR: in.AMR, ACR: in.ACR, Created: in.Created}
 }
 
 // signInByOther signs in by password or passkey. Neither registers anybody.
@@ -116,6 +116,12 @@ func (s *Server) signInByOther(r *http.Request, a *authSession, p params, ask as
 	attempt := user.Attempt{
 		ClientID: a.Request.ClientID, AgreementVersion: ask.agreement, Locale: locale,
 		Address: user.CallerOf(ctx).Address, UserAgent: r.UserAgent(),
+	}
+	if a.Person != nil {
+		attempt.Only = a.Person.UserID
+	}
+	if a.Waiting != nil {
+		attempt.AgreementVersion = a.Waiting.Note
 	}
 	if response := p.get(paramResponse); response != "" {
 		return s.users.SignInByPasskey(ctx, user.Assertion{
@@ -169,8 +175,24 @@ func (s *Server) secondProof(r *http.Request, a *authSession, p params, step str
 	if err := s.users.OwnProofs().Check(ctx, a.Person.UserID, name, p.get(step)); err != nil {
 		return pause{}, asWrongProof(err)
 	}
+	if a.Waiting != nil {
+		return pause{}, s.finishWaiting(r, a, name)
+	}
 	a.Person.stepUp(amrOf(name))
 	return pause{}, s.recordStepUp(ctx, a, name)
+}
+
+// finishWaiting ends a sign-in that the account held up, by a second proof.
+func (s *Server) finishWaiting(r *http.Request, a *authSession, name string) error {
+	ctx := r.Context()
+	in, err := s.users.FinishSecond(ctx, *a.Waiting, name, user.Attempt{
+		ClientID: a.Request.ClientID, Address: user.CallerOf(ctx).Address, UserAgent: r.UserAgent(),
+	})
+	if err != nil {
+		return asWrongProof(err)
+	}
+	a.Person, a.Waiting = personOf(in), nil
+	return nil
 }
 
 // recordStepUp keeps that a sign-in became one of two factors; the first one is on record.
@@ -187,8 +209,9 @@ func (s *Server) secondPasskey(r *http.Request, a *authSession, p params) error 
 	if err != nil {
 		return asWrongProof(err)
 	}
-	if in.User.ID != a.Person.UserID {
-		return errWrongProof.Because(errors.New("the passkey is another account's"))
+	if a.Waiting != nil { // a passkey is a whole sign-in
+		a.Person, a.Waiting = personOf(in), nil
+		return nil
 	}
 	a.Person.stepUp(in.AMR...)
 	return s.recordStepUp(r.Context(), a, stepPasskey)

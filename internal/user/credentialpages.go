@@ -22,7 +22,7 @@ func (p *Pages) passwordGate(w http.ResponseWriter, r *http.Request) (s Session,
 		if err != nil {
 			return s, u, false, false, err
 		}
-		stronger, err := p.Users.needsStronger(r.Context(), u.ID)
+		stronger, err := p.Users.NeedsStronger(r.Context(), u.ID)
 		if err != nil {
 			return s, u, false, false, err
 		}

@@ -79,7 +79,7 @@ func (p *Pages) askForPasskey(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if need, err := p.Users.needsStronger(r.Context(), u.ID); err != nil {
+	if need, err := p.Users.NeedsStronger(r.Context(), u.ID); err != nil {
 		return nil, err
 	} else if need && !p.shownLately(r, session).strong() {
 		return nil, ErrReauthenticationRequired

@@ -58,7 +58,7 @@ func (s *Service) BeginPasskeySignIn(binding []byte) (PasskeyChallenge, error) {
 //
 // Like a code, a challenge that was answered rightly is used up whatever comes of it.
 func (s *Service) SignInByPasskey(ctx context.Context, a Assertion, at Attempt) (SignedIn, error) {
-	key, data, err := s.asserted(ctx, a, at.only)
+	key, data, err := s.asserted(ctx, a, at.Only)
 	if err != nil {
 		return SignedIn{}, err
 	}

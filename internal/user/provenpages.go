@@ -95,8 +95,8 @@ func (s *Service) openCookie(r *http.Request, name, label string, sess Session) 
 	return text, err == nil
 }
 
-// needsStronger says whether an account has what a text message must not overrule.
-func (s *Service) needsStronger(ctx context.Context, userID string) (bool, error) {
+// NeedsStronger says whether an account has what a text message must not overrule.
+func (s *Service) NeedsStronger(ctx context.Context, userID string) (bool, error) {
 	has, err := s.OwnProofs().Available(ctx, userID)
 	return slices.Contains(has, proofTOTP) || slices.Contains(has, proofPasskey), err
 }
@@ -111,7 +111,7 @@ func (p *Pages) secured(w http.ResponseWriter, r *http.Request, page string) (s 
 	if ok, err = p.fresh(w, r, s, u, page); !ok {
 		return s, u, false, err
 	}
-	need, err := p.Users.needsStronger(r.Context(), u.ID)
+	need, err := p.Users.NeedsStronger(r.Context(), u.ID)
 	if err != nil {
 		return s, u, false, err
 	}

@@ -166,7 +166,7 @@ func (p *Pages) takeSecond(ctx context.Context, g secondPage, a Attempt) (Signed
 	var consume func(context.Context) error
 	switch g.way {
 	case proofPasskey: // two factors by itself, hence a sign-in of its own
-		a.only = g.user.ID
+		a.Only = g.user.ID
 		if g.flow.held != nil {
 			a.AgreementVersion = g.flow.held.Note
 		}

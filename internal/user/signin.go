@@ -34,6 +34,8 @@ type Attempt struct {
 	ACR              string
 	KnownDevice      func(sms.Number) bool // whether the browser is one where this number signed in before; nil: none is
 
+	Only string // account that a passkey has to be of, "" for any
+
 	// Copies is the session that a sign-in without a proof of its own stands on: the
 	// new one has its auth_time and ends no later. Zero where there is a proof.
 	Copies Session
@@ -41,7 +43,6 @@ type Attempt struct {
 	verdict verdict // of a RecycledNumberCheck
 	newHash string  // of the password of an account that this sign-in makes, "" for none
 	second  string  // the second proof of two, "" for none
-	only    string  // account that a passkey has to be of, "" for any
 }
 
 // methods are how the person proves who they are.
@@ -77,6 +78,7 @@ type SignedIn struct {
 
 	against *fault.Error // what the proof is not enough for, nil if it is
 	mark    int64        // of the account that something stands against: see held
+	note    string       // Attempt.AgreementVersion, where something stands against it
 }
 
 // SignInBySMS uses the proof up, registers the number if it is new, keeps the
@@ -128,6 +130,7 @@ func (s *Service) signIn(ctx context.Context, p sms.Proof, a Attempt) (in Signed
 func (s *Service) complete(ctx context.Context, in *SignedIn, a Attempt, now time.Time) (err error) {
 	in.AMR, in.ACR = a.methods()
 	if in.against != nil {
+		in.note = a.AgreementVersion
 		return s.recordRefusal(ctx, *in, a)
 	}
 	if err := s.keepAgreement(ctx, in.User.ID, a, now); err != nil {
