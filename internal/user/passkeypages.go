@@ -35,6 +35,7 @@ const questionsPerMinute = 20
 // client.
 func (p *Pages) mountPasskeys(r chi.Router) {
 	r.Post("/login/passkey/options", p.answerJSON(p.askForSignIn))
+	r.Post(pathSecond+"/options", p.answerJSON(p.askForSignIn))
 	r.Post("/login/passkey", p.answer(p.checkPasskey))
 	r.Get("/login/passkey-setup", p.answer(p.showPasskeySetup))
 	r.Post("/login/passkey-setup", p.answer(p.leavePasskeySetup))
@@ -61,7 +62,7 @@ func (p *Pages) passkeyQuestion(r *http.Request, f Flow) *web.Passkey {
 	return &web.Passkey{Options: string(c.Options), State: c.State}
 }
 
-// askForSignIn is POST /login/passkey/options.
+// askForSignIn is POST /login/passkey/options and /login/second/options.
 func (p *Pages) askForSignIn(r *http.Request) (any, error) {
 	f, err := p.Flows.Of(r)
 	if err != nil {
