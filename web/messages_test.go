@@ -28,7 +28,7 @@ var codes = []string{
 	"email_invalid", "email_taken", "factor_incorrect", "password_incorrect", "passkey_other", "second_factor_required", "enrolment_missing",
 
 	"unauthorized_client", "access_denied", "unsupported_response_type", "unsupported_response_mode", "invalid_scope",
-	"invalid_client", "invalid_grant", "unsupported_grant_type", "invalid_token", "insufficient_scope", "insufficient_user_authentication",
+	"invalid_client", "invalid_grant", "unsupported_grant_type", "invalid_token", "insufficient_scope",
 	"login_required", "consent_required", "interaction_required", "account_selection_required",
 	"request_not_supported", "request_uri_not_supported", "registration_not_supported", "invalid_request_uri",
 	"invalid_request_object", "invalid_redirect_uri", "invalid_client_metadata", "invalid_target",
