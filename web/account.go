@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // The account pages: a home and its rooms, which share a navigation. Their ids
@@ -214,13 +215,11 @@ func (v *view) Web(u string) string { return webURL(u) }
 // Initial is the first letter of a name, for want of a picture; "" if it begins
 // with something else.
 func (v *view) Initial(name string) string {
-	for _, r := range name {
-		if unicode.IsLetter(r) || unicode.IsDigit(r) {
-			return string(unicode.ToUpper(r))
-		}
-		break
+	r, _ := utf8.DecodeRuneInString(name)
+	if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+		return ""
 	}
-	return ""
+	return string(unicode.ToUpper(r))
 }
 
 // languageView is a choice of language.

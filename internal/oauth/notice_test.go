@@ -194,7 +194,7 @@ func TestNoticesAreRepeatedUntilTheyArrive(t *testing.T) {
 		}
 		must(t, w.users.Delete(t.Context(), w.holder(t, accountScopes).subject))
 		rc.answer(http.StatusInternalServerError)
-		if deliver(0) != 0 || deliver(0) != 0 {
+		if first, again := deliver(0), deliver(0); first != 0 || again != 0 {
 			t.Error("a failure counts as arrived")
 		}
 		first := rc.answer(http.StatusFound) // a redirect is no success and is not followed

@@ -229,7 +229,7 @@ func TestAWaitingSignInIsGoodOnceAndNotForLong(t *testing.T) {
 			if err := h.users.Delete(t.Context(), u.ID); err != nil && !isNotFound(err) {
 				t.Fatal(err)
 			}
-			if u, app, recovery = h.withApp(t, 0, "anna"); len(recovery) == 0 {
+			if u, _, recovery = h.withApp(t, 0, "anna"); len(recovery) == 0 {
 				t.Fatal("no recovery codes")
 			}
 			b := h.browser()

@@ -206,7 +206,7 @@ func TestAPersonKeepsPasskeys(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() {
-				if _, err := chromedp.Call(p.ctx, webauthn.RemoveVirtualAuthenticator, webauthn.RemoveVirtualAuthenticatorParams{AuthenticatorID: device.AuthenticatorID}); err != nil {
+				if _, err := chromedp.Call(p.ctx, webauthn.RemoveVirtualAuthenticator, webauthn.RemoveVirtualAuthenticatorParams(device)); err != nil {
 					t.Error(err)
 				}
 			}()

@@ -23,7 +23,6 @@ const samples = 60
 
 // trait is somebody who must not be told from the others.
 type trait struct {
-	name  string
 	times []time.Duration
 }
 

@@ -207,6 +207,9 @@ func TestDrawingsOfAnAddressAreLimited(t *testing.T) {
 func BenchmarkPicture(b *testing.B) {
 	f := newFixture(b, Config{Type: "pow"})
 	t, err := f.digits(f.puzzle(b, someone(), 1).Ticket)
+	if err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
 		if _, err = t.picture(); err != nil {
 			b.Fatal(err)
@@ -217,6 +220,9 @@ func BenchmarkPicture(b *testing.B) {
 func BenchmarkSound(b *testing.B) {
 	f := newFixture(b, Config{Type: "pow"})
 	t, err := f.digits(f.puzzle(b, someone(), 1).Ticket)
+	if err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
 		if _, err = t.sound("zh"); err != nil {
 			b.Fatal(err)
