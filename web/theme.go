@@ -93,7 +93,7 @@ func (s *Site) SetTheme() http.Handler {
 			http.SetCookie(w, &cookie)
 		}
 		w.Header().Set("Cache-Control", "no-store")
-		http.Redirect(w, r, to, http.StatusSeeOther)
+		http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // a path of ours, checked above
 	})
 }
 

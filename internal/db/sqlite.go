@@ -152,7 +152,10 @@ func (t sqlTx) queryLater(ctx context.Context, query string, args []any, then fu
 		return err
 	}
 	defer rows.Close()
-	return then(rows)
+	if err := then(rows); err != nil {
+		return err
+	}
+	return rows.Err()
 }
 
 func (t sqlTx) query(ctx context.Context, query string, args []any) (cursor, error) {

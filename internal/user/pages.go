@@ -167,5 +167,5 @@ func see(w http.ResponseWriter, r *http.Request, path string, query url.Values) 
 		path += "?" + query.Encode()
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, path, http.StatusSeeOther)
+	http.Redirect(w, r, path, http.StatusSeeOther) //nolint:gosec // callers pass paths of ours
 }

@@ -108,7 +108,7 @@ type passkeyRow struct {
 }
 
 // passkeyColumns are scanned by scanPasskey, in this order.
-const passkeyColumns = `id, user_id, name, public_key, sign_count, backup_eligible, backed_up, aaguid, transports, created_at, used_at`
+const passkeyColumns = `id, user_id, name, public_key, sign_count, backup_eligible, backed_up, aaguid, transports, created_at, used_at` //nolint:gosec // names of columns
 
 func scanPasskey(scan func(...any) error) (k passkeyRow, err error) {
 	var count, created int64

@@ -23,7 +23,7 @@ const (
 	firstPause = 30 * time.Second   // after a failure; more than a delivery takes
 	longest    = 6 * time.Hour      // between two tries
 	giveUp     = 7 * 24 * time.Hour // after the event
-	tokenType  = "secevent+jwt"     // RFC 8417 section 2.3
+	tokenType  = "secevent+jwt"     //nolint:gosec // a media type, RFC 8417 section 2.3
 	mediaType  = "application/secevent+jwt"
 	purgedURI  = "https://schemas.openid.net/secevent/risc/event-type/account-purged"
 )
