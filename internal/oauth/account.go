@@ -95,6 +95,7 @@ func (s *Server) account(r chi.Router, api huma.API) {
 	}
 	a.profile()
 	a.credentials()
+	a.phone()
 	a.passkeys()
 	a.factors()
 	a.access()
@@ -135,7 +136,10 @@ func serve[I, O any](a *accountAPI, o operation, handle func(context.Context, ca
 			err = errNothingThere.Because(err)
 		}
 		if err != nil {
-			p := a.s.problemOf(c.r, err)
+			p, ok := asProblem(err)
+			if !ok {
+				p = a.s.problemOf(c.r, err)
+			}
 			p.headers.Del("Cache-Control") // it was set for whatever comes, and huma appends
 			return nil, p
 		}

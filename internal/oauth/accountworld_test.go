@@ -13,6 +13,7 @@ import (
 
 // holder is a person's app with an access token.
 type holder struct {
+	number string // where a test needs it
 	*browser
 	token   string
 	subject string
