@@ -36,7 +36,6 @@ const (
 type authSession struct {
 	ID        string        `json:"i"` // random; the same through all steps, known to nobody outside
 	Request   authRequest   `json:"q"`
-	ACR       string        `json:"l,omitempty"` // what the client asks for, "" for whatever there is
 	Demanded  bool          `json:"d,omitempty"` // the account asks for two factors
 	Challenge string        `json:"n,omitempty"` // a nativeChallenge, once a code was sent
 	Person    *authPerson   `json:"p,omitempty"` // who brought a first proof
@@ -63,7 +62,7 @@ func newAuthSession(q authRequest, key string) *authSession {
 
 // enough says whether what was proven does.
 func (a *authSession) enough() bool {
-	return a.Person != nil && (a.Person.ACR == acrTwo || a.ACR == "" && !a.Demanded)
+	return a.Person != nil && (a.Person.ACR == user.ACRTwoFactors || !a.Request.ACR.prefersTwo() && !a.Demanded)
 }
 
 // passkeyBinding binds the question for a passkey to this sign-in.

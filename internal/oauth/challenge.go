@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/db"
@@ -34,9 +33,6 @@ var (
 	errInsufficient  = fault.New(http.StatusForbidden, "insufficient_authorization", "more is needed; next names what can be given")
 	errRedirectToWeb = fault.New(http.StatusBadRequest, "redirect_to_web", "this sign-in needs a browser: use the authorization code flow")
 )
-
-// acrTwo is the context class of two factors.
-const acrTwo = user.ACRPasskey
 
 // challengeRefusal is an error response of the draft, section 5.2, with members of ours.
 type challengeRefusal struct {
@@ -125,7 +121,7 @@ func (s *Server) beginChallenge(c *client.Client, p params, key string) (*authSe
 	for _, err := range []error{
 		unsupported(p), q.readResponseType(p.get("response_type")), q.readScope(p.get("scope")), checkResource(p.get("resource"), s.issuer),
 		q.readChallenge(p), q.readNonce(p.get("nonce")), q.readPrompt(p.get("prompt")), q.readMaxAge(p.get("max_age")),
-		q.readHint(p.get("id_token_hint"), s.engine.IDTokenHint),
+		q.readHint(p.get("id_token_hint"), s.engine.IDTokenHint), q.readACR(p.get("acr_values"), p.get("claims")),
 	} {
 		if err != nil {
 			return nil, err
@@ -141,23 +137,7 @@ func (s *Server) beginChallenge(c *client.Client, p params, key string) (*authSe
 	case q.asks(promptConsent):
 		return nil, errRedirectToWeb.Describe("only a page can ask for consent")
 	}
-	a := newAuthSession(q, key)
-	a.ACR = wantedACR(p.get("acr_values"))
-	return a, nil
-}
-
-// wantedACR is "2" if that is the first class of ours among acr_values, which are in
-// order of preference (OpenID Connect Core section 3.1.2.1); any sign-in is class 1.
-func wantedACR(values string) string {
-	for value := range strings.SplitSeq(values, " ") {
-		switch value {
-		case acrSMS:
-			return ""
-		case acrTwo:
-			return acrTwo
-		}
-	}
-	return ""
+	return newAuthSession(q, key), nil
 }
 
 // finish gives the authorization code of a sign-in, once: of many requests that
@@ -203,15 +183,15 @@ func (s *Server) refuseChallenge(w http.ResponseWriter, r *http.Request, a *auth
 
 // goesOn says whether a sign-in can go on after err.
 func goesOn(err error) bool {
-	if errors.Is(err, errInvalidSession) || errors.Is(err, errRedirectToWeb) || errors.Is(err, errLoginRequired) {
+	if errors.Is(err, errInvalidSession) || errors.Is(err, errRedirectToWeb) || errors.Is(err, errLoginRequired) || errors.Is(err, errUnmet) {
 		return false
 	}
 	return fault.From(err).Status < http.StatusInternalServerError || fault.From(err).Code == "sms_provider_unavailable"
 }
 
-// lacks says what a sign-in needs before it gives a code, nil for nothing. That
-// acr_values ask for two factors is a wish (OpenID Connect Core section 3.1.2.1): who has
-// no second one goes without, and the client sees it by acr.
+// lacks says what a sign-in needs before it gives a code, nil for nothing. As at the
+// authorize endpoint acr_values are a wish: who has no second factor goes without, and
+// the client sees it by acr.
 func (s *Server) lacks(ctx context.Context, a *authSession) error {
 	switch {
 	case a.enough():
@@ -220,10 +200,15 @@ func (s *Server) lacks(ctx context.Context, a *authSession) error {
 		return errInsufficient
 	}
 	next, err := s.nextSteps(ctx, a)
-	if err == nil && (len(next) > 0 || a.Demanded) {
+	switch {
+	case err != nil:
+		return err
+	case len(next) > 0 || a.Demanded:
 		return errInsufficient
+	case a.Request.ACR.demandsTwo():
+		return errUnmet
 	}
-	return err
+	return nil
 }
 
 // nextSteps are what can be given next, by the names of docs/integrate/native.md; none

@@ -178,6 +178,12 @@ func TestAppStepsUp(t *testing.T) {
 			t.Errorf("%d second proofs asked for, %d sign-ins", asked, done)
 		}
 
+		// What is demanded by claims, as at the authorize endpoint, is no wish.
+		d := w.app(t, "claims", `{"id_token":{"acr":{"essential":true,"value":"2"}}}`)
+		if r := d.give("code", d.textCode(newNumber())); r.status != http.StatusForbidden || r.text("error") != "unmet_authentication_requirements" || r.text("authorization_code") != "" {
+			t.Errorf("one factor where two are essential: %d %s", r.status, r.body)
+		}
+
 		// acr_values are a wish: who has no second proof signs in with one.
 		b := w.app(t, "acr_values", "2")
 		if said := claims(t, b.exchange(b.give("code", b.textCode(newNumber())).wantAppCode()).text("id_token")); said["acr"] != "1" {

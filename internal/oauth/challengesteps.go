@@ -224,7 +224,7 @@ func (p *authPerson) stepUp(methods ...string) {
 			p.AMR = append(p.AMR, m)
 		}
 	}
-	p.ACR = acrTwo
+	p.ACR = user.ACRTwoFactors
 }
 
 // amrOf is the method (RFC 8176) of a second proof that is typed. A recovery code is a
