@@ -97,14 +97,12 @@ func (s *Server) codeCheck(r *http.Request) engine.CodeCheck {
 func (s *Server) signInBySMS(ctx context.Context, c *client.Client, challenge nativeChallenge, code, agent string) (user.SignedIn, error) {
 	ref := challenge.ref(c.ID)
 	ref.Address = user.CallerOf(ctx).Address
-	proof, err := s.sms.Check(ctx, ref, code)
-	if err != nil {
-		return user.SignedIn{}, err
-	}
-	agreed := parseAgreement(proof.Note)
-	return s.users.SignInBySMS(ctx, proof, user.Attempt{
-		ClientID: c.ID, AgreementVersion: agreed.version, Locale: agreed.locale, Address: ref.Address, UserAgent: agent,
-	})
+	return s.users.SignInBySMS(ctx, func(ctx context.Context, a *user.Attempt) (sms.Proof, error) {
+		proof, err := s.sms.Check(ctx, ref, code)
+		agreed := parseAgreement(proof.Note)
+		a.AgreementVersion, a.Locale = agreed.version, agreed.locale
+		return proof, err
+	}, user.Attempt{ClientID: c.ID, Address: ref.Address, UserAgent: agent})
 }
 
 // asInvalidCode hides which refusal it was: whether an account exists, is

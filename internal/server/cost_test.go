@@ -24,8 +24,8 @@ func TestCostBudget(t *testing.T) {
 		var answer map[string]any
 		signIn := s.cost(func() { answer = a.redeem(q, a.signIn(q, newNumber())).json(t) })
 		t.Logf("sign-in with code exchange and refresh token: %+v", signIn)
-		if signIn.Commits > 6 || signIn.roundTrips > 8 {
-			t.Errorf("a sign-in costs %d commits (budget 6) and %d round trips (budget 8)", signIn.Commits, signIn.roundTrips)
+		if signIn.Commits > 5 || signIn.roundTrips > 8 {
+			t.Errorf("a sign-in costs %d commits (budget 5) and %d round trips (budget 8)", signIn.Commits, signIn.roundTrips)
 		}
 
 		var next map[string]any

@@ -14,8 +14,9 @@ import (
 // fewTries are few enough to be named.
 const fewTries = 2
 
-// Check counts one try, commits that, and compares only then. Spaces in a code
-// are dropped and full-width digits folded; what is not six digits after that
+// Check counts one try, and compares only then: the count is committed, or stands in
+// the transaction that ctx carries, whose outcome nobody may learn before its commit.
+// Spaces in a code are dropped and full-width digits folded; what is not six digits after that
 // is ErrCodeIncorrect at the cost of no try, since it cannot be a guess.
 //
 // Faults: ErrCodeIncorrect; ErrCodeIncorrectLast with the parameter tries;
@@ -27,7 +28,11 @@ const fewTries = 2
 func (s *Service) Check(ctx context.Context, ref Ref, code string) (Proof, error) {
 	done := CheckDone{Purpose: ref.Purpose}
 	p, err := s.checkCode(ctx, ref, code, &done)
-	s.config.Observer.CheckDone(done)
+	if err != nil {
+		s.config.Observer.CheckDone(done)
+	} else {
+		s.db.AfterCommit(ctx, func() { s.config.Observer.CheckDone(done) })
+	}
 	return p, err
 }
 

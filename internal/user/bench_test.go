@@ -53,7 +53,7 @@ func BenchmarkSignInBySMS(b *testing.B) {
 			}
 			b.StartTimer()
 			for _, p := range proofs {
-				if _, err := h.users.SignInBySMS(context.Background(), p, Attempt{AgreementVersion: termsOfTest, Browser: true}); err != nil {
+				if _, err := h.users.SignInBySMS(context.Background(), proven(p), Attempt{AgreementVersion: termsOfTest, Browser: true}); err != nil {
 					b.Fatal(err)
 				}
 			}

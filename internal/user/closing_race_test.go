@@ -96,7 +96,7 @@ func TestSignInsBesideDeletions(t *testing.T) {
 		for i := range proofs {
 			proof := h.prove(fixture(0))
 			proofs[i] = func() error {
-				in, err := h.users.SignInBySMS(context.Background(), proof, Attempt{Browser: true, AgreementVersion: "1"})
+				in, err := h.users.SignInBySMS(context.Background(), proven(proof), Attempt{Browser: true, AgreementVersion: "1"})
 				if errors.Is(err, ErrClosing) {
 					_, err = h.users.keepAccount(context.Background(),
 						held{UserID: in.User.ID, Number: fixture(0), Mark: in.mark}, Attempt{Browser: true})

@@ -256,7 +256,7 @@ func TestAHeldSignInEndsWithItsNumber(t *testing.T) {
 // held is a sign-in that waits for a decision, without the pages.
 func (h *house) held(phone string) held {
 	h.t.Helper()
-	in, err := h.users.SignInBySMS(context.Background(), h.prove(phone), Attempt{Browser: true})
+	in, err := h.users.SignInBySMS(context.Background(), proven(h.prove(phone)), Attempt{Browser: true})
 	if !errors.Is(err, ErrClosing) && !errors.Is(err, ErrRecycled) {
 		h.t.Fatalf("nothing holds the sign-in: %v", err)
 	}

@@ -91,19 +91,18 @@ func (p *Pages) checkCode(w http.ResponseWriter, r *http.Request) error {
 
 // useCode signs in by the code of a form, in the given way.
 func (p *Pages) useCode(w http.ResponseWriter, r *http.Request, c codePage,
-	signIn func(context.Context, sms.Proof, Attempt) (SignedIn, error),
+	signIn func(context.Context, Prove, Attempt) (SignedIn, error),
 ) error {
-	proof, err := p.SMS.Check(r.Context(), c.ref, c.form.Get("code"))
-	if err != nil {
-		return p.codeMistake(w, r, c, err)
-	}
 	attempt, err := p.attempt(r, c.flow)
 	if err != nil {
 		return err
 	}
-	attempt.AgreementVersion = proof.Note
-	in, err := signIn(r.Context(), proof, attempt)
-	if stopped, err := p.stopped(w, r, c.flow, proof.Number, proof.Note, in, err); stopped {
+	in, err := signIn(r.Context(), func(ctx context.Context, a *Attempt) (sms.Proof, error) {
+		proof, err := p.SMS.Check(ctx, c.ref, c.form.Get("code"))
+		a.AgreementVersion = proof.Note
+		return proof, err
+	}, attempt)
+	if stopped, err := p.stopped(w, r, c.flow, in.number, in.note, in, err); stopped {
 		return err
 	}
 	if err != nil {

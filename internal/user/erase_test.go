@@ -265,7 +265,7 @@ func TestErasureSparesTheCodeOfWhoeverIsSigningIn(t *testing.T) {
 		if err := h.users.Delete(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
-		in, err := h.users.SignInBySMS(t.Context(), proof, Attempt{Browser: true})
+		in, err := h.users.SignInBySMS(t.Context(), proven(proof), Attempt{Browser: true})
 		if err != nil || !in.Created || in.User.ID == id {
 			t.Errorf("created %v, %v", in.Created, err)
 		}

@@ -390,7 +390,7 @@ func (h *house) prove(phone string) sms.Proof {
 // signIn is a sign-in without the pages.
 func (h *house) signIn(phone string) SignedIn {
 	h.t.Helper()
-	in, err := h.users.SignInBySMS(context.Background(), h.prove(phone), Attempt{
+	in, err := h.users.SignInBySMS(context.Background(), proven(h.prove(phone)), Attempt{
 		ClientID: "app", AgreementVersion: termsOfTest, Locale: "zh-CN", Browser: true,
 		Address: netip.MustParseAddr("198.51.100.7"), UserAgent: "test",
 	})

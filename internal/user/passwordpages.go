@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/dialtone-id/dialtone/internal/sms"
 	"github.com/dialtone-id/dialtone/internal/user/password"
 	"github.com/dialtone-id/dialtone/web"
 )
@@ -128,7 +127,11 @@ func (p *Pages) register(w http.ResponseWriter, r *http.Request) error {
 	if err := password.Check(chosen, challenge.Number.E164()); err != nil {
 		return p.codeMistake(w, r, c, err)
 	}
-	return p.useCode(w, r, c, func(ctx context.Context, proof sms.Proof, a Attempt) (SignedIn, error) {
+	return p.useCode(w, r, c, func(ctx context.Context, prove Prove, a Attempt) (SignedIn, error) {
+		proof, err := prove(ctx, &a)
+		if err != nil {
+			return SignedIn{}, err
+		}
 		return p.Users.RegisterBySMS(ctx, proof, chosen, a)
 	})
 }

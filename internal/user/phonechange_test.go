@@ -155,7 +155,7 @@ func TestOneAccountGetsANumberThatManyWant(t *testing.T) {
 		}
 		for _, p := range logins {
 			all.Go(func() {
-				in, err := h.users.SignInBySMS(t.Context(), p, Attempt{Browser: true})
+				in, err := h.users.SignInBySMS(t.Context(), proven(p), Attempt{Browser: true})
 				if err != nil {
 					t.Error(err)
 				}

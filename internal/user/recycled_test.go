@@ -116,11 +116,11 @@ func TestWhoUsesAnAccountKeepsIt(t *testing.T) {
 				tt.option(h.users)
 			}
 			proof := h.prove(fixture(0))
-			in, err := h.users.SignInBySMS(t.Context(), proof, tt.attempt)
+			in, err := h.users.SignInBySMS(t.Context(), proven(proof), tt.attempt)
 			if tt.held != errors.Is(err, ErrRecycled) || !tt.held && (err != nil || in.User.ID != u.ID) {
 				t.Errorf("%s: %v", name, err)
 			}
-			if _, err := h.users.SignInBySMS(t.Context(), proof, tt.attempt); !errors.Is(err, sms.ErrCodeExpired) {
+			if _, err := h.users.SignInBySMS(t.Context(), proven(proof), tt.attempt); !errors.Is(err, sms.ErrCodeExpired) {
 				t.Errorf("%s: the code survived: %v", name, err)
 			}
 			if err := h.users.Delete(t.Context(), u.ID); err != nil {
@@ -180,7 +180,7 @@ func TestSignInsAreNotedByTheDay(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		proof := h.prove(fixture(0))
 		before := h.db.Counters()
-		if _, err := h.users.SignInBySMS(t.Context(), proof, Attempt{Browser: true, AgreementVersion: "next"}); err != nil {
+		if _, err := h.users.SignInBySMS(t.Context(), proven(proof), Attempt{Browser: true, AgreementVersion: "next"}); err != nil {
 			t.Fatal(err)
 		}
 		after := h.db.Counters()

@@ -158,7 +158,7 @@ func TestOneFactorOpensNoAccountWithAnApp(t *testing.T) {
 		key := newAuthenticator(t)
 		h.enrol(h.signInKnown(fixture(0)), key)
 		before := h.rows(`SELECT count(*) FROM sessions`)
-		if in, err := h.users.SignInBySMS(t.Context(), h.prove(fixture(0)), Attempt{ClientID: "app"}); !errors.Is(err, ErrSecondFactor) || in.Session.ID != "" {
+		if in, err := h.users.SignInBySMS(t.Context(), proven(h.prove(fixture(0))), Attempt{ClientID: "app"}); !errors.Is(err, ErrSecondFactor) || in.Session.ID != "" {
 			t.Errorf("by SMS: %v", err)
 		}
 		if in, err := h.users.RegisterBySMS(t.Context(), h.prove(fixture(0)), otherPassword, Attempt{Browser: true}); !errors.Is(err, ErrSecondFactor) || in.Secret != "" {
@@ -185,7 +185,7 @@ func TestOneFactorOpensNoAccountWithAnApp(t *testing.T) {
 // signInKnown is signIn on a device of the number.
 func (h *house) signInKnown(phone string) SignedIn {
 	h.t.Helper()
-	in, err := h.users.SignInBySMS(h.t.Context(), h.prove(phone), Attempt{
+	in, err := h.users.SignInBySMS(h.t.Context(), proven(h.prove(phone)), Attempt{
 		ClientID: "app", AgreementVersion: termsOfTest, Browser: true, KnownDevice: func(sms.Number) bool { return true },
 	})
 	if err != nil {

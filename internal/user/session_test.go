@@ -253,7 +253,7 @@ func TestUserAgentIsStoredSafely(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		h := newHouse(t, d)
 		for _, agent := range []string{"\xff\xfe", "a\x00b\r\nc", strings.Repeat("中", 200), ""} {
-			in, err := h.users.SignInBySMS(t.Context(), h.prove(fixture(0)), Attempt{Browser: true, UserAgent: agent})
+			in, err := h.users.SignInBySMS(t.Context(), proven(h.prove(fixture(0))), Attempt{Browser: true, UserAgent: agent})
 			if err != nil {
 				t.Fatalf("%q: %v", agent, err)
 			}

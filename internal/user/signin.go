@@ -1,6 +1,7 @@
 package user
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,28 +80,39 @@ type SignedIn struct {
 	against *fault.Error // what the proof is not enough for, nil if it is
 	mark    int64        // of the account that something stands against: see held
 	note    string       // Attempt.AgreementVersion, where something stands against it
+	number  sms.Number   // that was proven, zero for none
 }
 
-// SignInBySMS uses the proof up, registers the number if it is new, keeps the
-// agreement, makes the session and the audit record: one transaction, at most
-// eight statements for a known number. Faults: code_expired if the proof was
-// used before, account_disabled, account_closing, number_recycled,
-// second_factor_required.
+// Prove brings the proof of a number, such as by comparing a code, in the
+// transaction that it is given: a refusal commits what it counted. It may fill in
+// what came with the proof, and may be called again after a rollback.
+type Prove func(ctx context.Context, a *Attempt) (sms.Proof, error)
+
+// proven is the proof that there is.
+func proven(p sms.Proof) Prove {
+	return func(context.Context, *Attempt) (sms.Proof, error) { return p, nil }
+}
+
+// SignInBySMS has the number proved, uses the proof up, registers the number if it
+// is new, keeps the agreement, makes the session and the audit record: one
+// transaction, so that counting a try and signing in cost one commit. Faults: those
+// of prove, code_expired if the proof was used before, account_disabled,
+// account_closing, number_recycled, second_factor_required.
 //
-// All but the first come after the commit: the code is used up and the refusal
-// recorded, so that the code cannot be tried again. What comes back beside
-// the last three is for the pages to go on with.
-func (s *Service) SignInBySMS(ctx context.Context, p sms.Proof, a Attempt) (SignedIn, error) {
+// All come after the commit but code_expired: a try is counted; the code is used up
+// and the refusal recorded, so that it cannot be tried again. What comes back
+// beside the last three is for the pages to go on with.
+func (s *Service) SignInBySMS(ctx context.Context, prove Prove, a Attempt) (SignedIn, error) {
 	var unasked unaskedError
 	for try := 1; ; try++ {
-		in, err := s.signIn(ctx, p, a)
+		in, err := s.signIn(ctx, prove, a)
 		switch {
 		case errors.Is(err, db.ErrConflict) && try < 3:
 			// Another sign-in registered the number, or an operator deleted its account,
 			// between two of our statements; all was rolled back.
 			continue
 		case errors.As(err, &unasked):
-			a.verdict = s.verdictOn(ctx, p.Number, unasked.since)
+			a.verdict = s.verdictOn(ctx, in.number, unasked.since)
 			continue
 		case err != nil:
 			return SignedIn{}, err
@@ -111,18 +123,29 @@ func (s *Service) SignInBySMS(ctx context.Context, p sms.Proof, a Attempt) (Sign
 	}
 }
 
-func (s *Service) signIn(ctx context.Context, p sms.Proof, a Attempt) (in SignedIn, err error) {
-	err = s.db.Tx(ctx, func(ctx context.Context) error {
+// signIn is one try at the transaction of SignInBySMS. The number comes back even
+// with an error, once it is proved.
+func (s *Service) signIn(ctx context.Context, prove Prove, a Attempt) (SignedIn, error) {
+	var in SignedIn
+	var refused error
+	err := s.db.Tx(ctx, func(ctx context.Context) error {
 		now := time.Now()
+		var p sms.Proof
+		if p, refused = prove(ctx, &a); refused != nil {
+			return nil // what it counted is kept
+		}
 		if err := p.Consume(ctx); err != nil {
 			return err
 		}
-		if in, err = s.findOrRegister(ctx, p.Number, a, now); err != nil {
+		found, err := s.findOrRegister(ctx, p.Number, a, now)
+		in = found
+		in.number = p.Number
+		if err != nil {
 			return err
 		}
 		return s.complete(ctx, &in, a, now)
 	})
-	return in, err
+	return in, cmp.Or(err, refused)
 }
 
 // complete ends the transaction of every sign-in: agreement, session and record, or
@@ -166,7 +189,7 @@ func (s *Service) RegisterBySMS(ctx context.Context, p sms.Proof, chosen string,
 	if a.newHash, err = s.passwords.Hash(ctx, chosen); err != nil {
 		return SignedIn{}, err
 	}
-	return s.SignInBySMS(ctx, p, a)
+	return s.SignInBySMS(ctx, proven(p), a)
 }
 
 // findOrRegister returns the account of a proven number and the time of the

@@ -47,7 +47,7 @@ func TestRacingFirstSignInsMakeOneAccount(t *testing.T) {
 		var wait sync.WaitGroup
 		for i := range 50 {
 			wait.Go(func() {
-				got, err := h.users.SignInBySMS(context.Background(), proofs[i%2], Attempt{Browser: true, AgreementVersion: "1"})
+				got, err := h.users.SignInBySMS(context.Background(), proven(proofs[i%2]), Attempt{Browser: true, AgreementVersion: "1"})
 				switch {
 				case errors.Is(err, sms.ErrCodeExpired):
 					refused.Add(1)
@@ -106,7 +106,7 @@ func TestSignInBesideDeletionNeverFails(t *testing.T) {
 				}
 			})
 			wait.Go(func() {
-				if _, err := h.users.SignInBySMS(context.Background(), proof, Attempt{Browser: true, AgreementVersion: "1"}); err != nil {
+				if _, err := h.users.SignInBySMS(context.Background(), proven(proof), Attempt{Browser: true, AgreementVersion: "1"}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -119,7 +119,7 @@ func TestAgreementIsKeptOncePerVersion(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		h := newHouse(t, d)
 		for _, version := range []string{"1", "1", "", "2", "1", "2"} {
-			if _, err := h.users.SignInBySMS(t.Context(), h.prove(fixture(0)), Attempt{AgreementVersion: version, ClientID: "app", Locale: "en"}); err != nil {
+			if _, err := h.users.SignInBySMS(t.Context(), proven(h.prove(fixture(0))), Attempt{AgreementVersion: version, ClientID: "app", Locale: "en"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -149,10 +149,10 @@ func TestADisabledUserUsesTheCodeUpAndGetsNoSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		proof := h.prove(fixture(0))
-		if _, err := h.users.SignInBySMS(t.Context(), proof, Attempt{Browser: true}); !errors.Is(err, ErrDisabled) {
+		if _, err := h.users.SignInBySMS(t.Context(), proven(proof), Attempt{Browser: true}); !errors.Is(err, ErrDisabled) {
 			t.Fatalf("got %v, want account_disabled", err)
 		}
-		if _, err := h.users.SignInBySMS(t.Context(), proof, Attempt{Browser: true}); !errors.Is(err, sms.ErrCodeExpired) {
+		if _, err := h.users.SignInBySMS(t.Context(), proven(proof), Attempt{Browser: true}); !errors.Is(err, sms.ErrCodeExpired) {
 			t.Fatalf("the code survived: %v", err)
 		}
 		if n := h.rows(`SELECT count(*) FROM sessions WHERE ended_at IS NULL`); n != 0 {
@@ -225,7 +225,7 @@ func TestSignInCostsOneCommitAndEightStatements(t *testing.T) {
 		} {
 			proof := h.prove(fixture(0))
 			before := d.Counters()
-			if _, err := h.users.SignInBySMS(t.Context(), proof, attempt); err != nil {
+			if _, err := h.users.SignInBySMS(t.Context(), proven(proof), attempt); err != nil {
 				t.Fatal(err)
 			}
 			after := d.Counters()
@@ -248,7 +248,7 @@ func TestARolledBackSignInLeavesNothing(t *testing.T) {
 		proof := h.prove(fixture(0))
 		stop := errors.New("stop")
 		err := d.Tx(t.Context(), func(ctx context.Context) error {
-			if _, err := h.users.SignInBySMS(ctx, proof, Attempt{Browser: true, AgreementVersion: "1"}); err != nil {
+			if _, err := h.users.SignInBySMS(ctx, proven(proof), Attempt{Browser: true, AgreementVersion: "1"}); err != nil {
 				t.Fatal(err)
 			}
 			return stop
@@ -261,7 +261,7 @@ func TestARolledBackSignInLeavesNothing(t *testing.T) {
 				t.Errorf("%s has %d rows", table, n)
 			}
 		}
-		if _, err := h.users.SignInBySMS(t.Context(), proof, Attempt{}); err != nil {
+		if _, err := h.users.SignInBySMS(t.Context(), proven(proof), Attempt{}); err != nil {
 			t.Errorf("the proof was lost: %v", err)
 		}
 	})
