@@ -116,6 +116,7 @@ func NewID() string {
 // conns are the connections of an engine. Its errors are the driver's.
 type conns interface {
 	exec(ctx context.Context, query string, args []any) (changed int64, err error)
+	execRelaxed(ctx context.Context, query string, args []any) (changed int64, err error)
 	query(ctx context.Context, query string, args []any) (cursor, error)
 	begin(life context.Context) (transaction, error) // life bounds BEGIN, COMMIT and ROLLBACK
 	ping(ctx context.Context) error

@@ -18,6 +18,24 @@ func (c pgConns) exec(ctx context.Context, query string, args []any) (int64, err
 	return tag.RowsAffected(), err
 }
 
+// execRelaxed sends both statements with one Sync, which makes them one transaction.
+func (c pgConns) execRelaxed(ctx context.Context, query string, args []any) (int64, error) {
+	var batch pgx.Batch
+	batch.Queue("SELECT set_config('synchronous_commit', 'off', true)")
+	batch.Queue(query, args...)
+	results := c.pool.SendBatch(ctx, &batch)
+	_, err := results.Exec()
+	if err != nil {
+		_ = results.Close() // it fails with the same
+		return 0, err
+	}
+	tag, err := results.Exec()
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
+	return tag.RowsAffected(), err
+}
+
 func (c pgConns) query(ctx context.Context, query string, args []any) (cursor, error) {
 	rows, err := c.pool.Query(ctx, query, args...)
 	if err != nil {

@@ -124,6 +124,11 @@ func (c sqlConns) exec(ctx context.Context, query string, args []any) (int64, er
 	return changed(c.db.ExecContext(ctx, query, args...))
 }
 
+// execRelaxed is exec: a setting of one connection is not one of one statement here.
+func (c sqlConns) execRelaxed(ctx context.Context, query string, args []any) (int64, error) {
+	return c.exec(ctx, query, args)
+}
+
 func (c sqlConns) query(ctx context.Context, query string, args []any) (cursor, error) {
 	return c.db.QueryContext(ctx, query, args...)
 }

@@ -16,6 +16,17 @@ const guardTime = 5 * time.Second
 // Exec runs a statement and returns the number of rows it changed. It joins
 // the transaction in ctx; without one it commits by itself.
 func (d *DB) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	return d.exec(ctx, true, query, args)
+}
+
+// ExecRelaxed is Exec for what may be lost if the database itself crashes within
+// the second after: everybody sees it at once, but PostgreSQL does not wait for the
+// disk. In a transaction it is Exec.
+func (d *DB) ExecRelaxed(ctx context.Context, query string, args ...any) (int64, error) {
+	return d.exec(ctx, false, query, args)
+}
+
+func (d *DB) exec(ctx context.Context, durable bool, query string, args []any) (int64, error) {
 	if err := checkText(query, args); err != nil {
 		return 0, err
 	}
@@ -24,13 +35,13 @@ func (d *DB) Exec(ctx context.Context, query string, args ...any) (int64, error)
 	}
 	var changed int64
 	err := d.retry(ctx, func() (err error) {
-		changed, err = d.execOnce(ctx, query, args)
+		changed, err = d.execOnce(ctx, durable, query, args)
 		return err
 	})
 	return changed, err
 }
 
-func (d *DB) execOnce(ctx context.Context, query string, args []any) (int64, error) {
+func (d *DB) execOnce(ctx context.Context, durable bool, query string, args []any) (int64, error) {
 	if err := d.writes.acquire(ctx); err != nil {
 		return 0, err
 	}
@@ -38,7 +49,11 @@ func (d *DB) execOnce(ctx context.Context, query string, args []any) (int64, err
 	ctx, cancel := guard(ctx)
 	defer cancel()
 	d.count.writes.Add(1)
-	changed, err := d.writes.conns.exec(ctx, query, args)
+	run := d.writes.conns.exec
+	if !durable {
+		run = d.writes.conns.execRelaxed
+	}
+	changed, err := run(ctx, query, args)
 	if err != nil {
 		return 0, classify(err)
 	}

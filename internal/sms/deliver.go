@@ -199,12 +199,12 @@ func ask(ctx context.Context, p Provider, m Message) (ref string, failed *SendEr
 }
 
 // settle writes the outcome into the ledger: one statement, and only while the
-// row is still reserved. A verdict that came before shows that the vendor took the
+// row is still reserved, as which it counts if a crash of the database loses this. A verdict that came before shows that the vendor took the
 // message, as one that comes later would.
 func (s *Service) settle(ctx context.Context, id string, o outcome, cost Millionths) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
-	n, err := s.db.Exec(ctx, `
+	n, err := s.db.ExecRelaxed(ctx, `
 		UPDATE sms_ledger SET state = CASE WHEN $2 = 'unknown' AND receipt <> '' THEN 'accepted' ELSE $2 END,
 			provider = $3, provider_ref = $4, reason = $5, settled_at = $6, cost = $7
 		WHERE id = $1 AND state = 'reserved'`,
