@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"embed"
 	"fmt"
-	"html/template"
 	"io/fs"
 	"math"
 	"net/http"
@@ -33,8 +32,8 @@ type edition struct {
 	regions   display.Namer
 	zone      *time.Location // of times that are shown
 
-	top, bottom *template.Template // of all pages
-	pages       map[string]page
+	layouts map[theme]layout
+	pages   map[string]page
 }
 
 // loadEditions reads messages/TAG.yaml, the default language first.

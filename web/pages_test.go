@@ -77,7 +77,8 @@ func TestTemplatesUseFieldsThatExist(t *testing.T) {
 				t.Errorf("template %s belongs to no page", name)
 				continue
 			}
-			for _, one := range []*template.Template{e.top, page.title, page.main, e.bottom} {
+			around := e.layouts[themeSystem]
+			for _, one := range []*template.Template{around.top, page.title, page.main, around.bottom} {
 				if err := templatecheck.CheckHTML(one, types[name]); err != nil {
 					t.Errorf("%s in %s: %v", name, e.tag, err)
 				}

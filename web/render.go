@@ -19,7 +19,7 @@ func (s *Site) Render(w http.ResponseWriter, r *http.Request, status int, p Page
 	f.brand = newBrand(f.client, f.theme)
 	b := s.buffers.Get().(*bytes.Buffer)
 	defer s.putBuffer(b)
-	if err := s.write(b, e, s.view(e, r, p, f), f.template); err != nil {
+	if err := s.write(b, e, s.view(e, r, p, f), f); err != nil {
 		slog.ErrorContext(r.Context(), "page not rendered", "page", f.template, "error", err)
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
@@ -32,13 +32,14 @@ func (s *Site) Render(w http.ResponseWriter, r *http.Request, status int, p Page
 }
 
 // write executes the templates of a page.
-func (s *Site) write(w io.Writer, e *edition, v *view, name string) error {
+func (s *Site) write(w io.Writer, e *edition, v *view, f facts) error {
+	p, around := e.pages[f.template], e.layouts[f.theme]
 	var title strings.Builder
-	if err := e.pages[name].title.Execute(&title, v); err != nil {
+	if err := p.title.Execute(&title, v); err != nil {
 		return err
 	}
 	v.Title = template.HTML(title.String()) //nolint:gosec // a template made it
-	for _, part := range []*template.Template{e.top, e.pages[name].main, e.bottom} {
+	for _, part := range []*template.Template{around.top, p.main, around.bottom} {
 		if err := part.Execute(w, v); err != nil {
 			return err
 		}

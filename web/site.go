@@ -15,7 +15,9 @@ import (
 	"html/template"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -83,25 +85,20 @@ func New(o Options) (*Site, error) {
 	return s, nil
 }
 
-// page are the templates of one page, between the top and the bottom of all.
-type page struct{ title, main *template.Template }
+// page are the templates of one page, and layout what is around it in one theme.
+type (
+	page   struct{ title, main *template.Template }
+	layout struct{ top, bottom *template.Template }
+)
 
-// parse makes the templates of one language: one set, in which each page's "title"
-// and "main" have its name in front.
+// parse makes the templates of one language: the layouts, and one set in which each
+// page's "title" and "main" have its name in front.
 func (s *Site) parse(e *edition) error {
 	constants := s.constants(e)
-	funcs := template.FuncMap{
-		"icp": func() string { return s.options.ICP }, "psb": func() string { return s.options.PSB }, "psbURL": psbURL,
-	}
-	for name, value := range constants {
-		funcs[name] = value
-	}
+	funcs := functions(constants)
 	funcs["say"] = e.say // also with arguments that are not literals
-	set, err := template.New("").Funcs(funcs).ParseFS(files, "templates/*.html", "templates/legal/"+e.tag+"/*.html")
+	set, err := template.New("").Funcs(funcs).ParseFS(files, "templates/parts.html", "templates/legal/"+e.tag+"/*.html")
 	if err != nil {
-		return err
-	}
-	if _, err := set.New("languages").Parse(s.languageSwitch(e)); err != nil {
 		return err
 	}
 	paths, err := fs.Glob(files, "templates/pages/*.html")
@@ -116,13 +113,45 @@ func (s *Site) parse(e *edition) error {
 	if err := fold(set, constants); err != nil {
 		return err
 	}
-	e.top, e.bottom = set.Lookup("top"), set.Lookup("bottom")
 	e.pages = make(map[string]page, len(paths))
 	for _, file := range paths {
 		name := pageName(file)
 		e.pages[name] = page{set.Lookup(name + ".title"), set.Lookup(name + ".main")}
 	}
+	e.layouts = make(map[theme]layout, 3)
+	for _, t := range themes() {
+		if e.layouts[t], err = s.layout(e, t, constants); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// layout makes what is around every page in one theme.
+func (s *Site) layout(e *edition, t theme, constants map[string]constant) (layout, error) {
+	own := maps.Clone(constants)
+	own["scheme"] = option(t.scheme())
+	own["sheet"] = func(...string) (string, error) { return s.assets.url(t.sheet()) }
+	own["chosen"] = one(func(name string) (string, error) { return strconv.FormatBool(name == string(t)), nil })
+	set, err := template.New("").Funcs(functions(own)).ParseFS(files, "templates/layout.html")
+	if err != nil {
+		return layout{}, err
+	}
+	if _, err := set.New("languages").Parse(s.languageSwitch(e)); err != nil {
+		return layout{}, err
+	}
+	if err := fold(set, own); err != nil {
+		return layout{}, err
+	}
+	return layout{set.Lookup("top"), set.Lookup("bottom")}, nil
+}
+
+func functions(constants map[string]constant) template.FuncMap {
+	funcs := make(template.FuncMap, len(constants))
+	for name, value := range constants {
+		funcs[name] = value
+	}
+	return funcs
 }
 
 // addPage adds what a page's file defines to the set.
@@ -152,9 +181,6 @@ func addPage(set *template.Template, funcs template.FuncMap, file string) error 
 // constants are the template functions whose value is known when a language's
 // templates are parsed. Their argument is a literal, or there is none.
 func (s *Site) constants(e *edition) map[string]constant {
-	option := func(value string) constant {
-		return func(...string) (string, error) { return value, nil }
-	}
 	return map[string]constant{
 		"t":       one(e.text),
 		"say":     e.sayLiterals,
@@ -163,7 +189,14 @@ func (s *Site) constants(e *edition) map[string]constant {
 		"service": option(s.options.ServiceName),
 		"terms":   option(linkURL(s.options.TermsURL)),
 		"privacy": option(linkURL(s.options.PrivacyURL)),
+		"icp":     option(s.options.ICP),
+		"psb":     option(s.options.PSB),
+		"psbURL":  one(func(record string) (string, error) { return psbURL(record), nil }),
 	}
+}
+
+func option(value string) constant {
+	return func(...string) (string, error) { return value, nil }
 }
 
 func one(f func(string) (string, error)) constant {
@@ -178,14 +211,18 @@ func one(f func(string) (string, error)) constant {
 // tryAll renders every page empty, which also makes html/template do its
 // one-time contextual escaping now and not in the first person's request.
 func (s *Site) tryAll(e *edition) error {
+	tried := themes()
 	for _, p := range everyPage() {
 		f := p.facts()
 		if t := e.pages[f.template]; t.title == nil || t.main == nil {
 			return fmt.Errorf("page %s has no template", f.template)
 		}
-		if err := s.write(io.Discard, e, s.view(e, nil, p, f), f.template); err != nil {
-			return err
+		for _, f.theme = range tried {
+			if err := s.write(io.Discard, e, s.view(e, nil, p, f), f); err != nil {
+				return err
+			}
 		}
+		tried = tried[:1] // what differs by theme is the same around every page
 	}
 	return nil
 }

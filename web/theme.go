@@ -18,6 +18,8 @@ const (
 	themeDark   theme = "dark"
 )
 
+func themes() []theme { return []theme{themeSystem, themeLight, themeDark} }
+
 // sheet is the asset that a theme's pages link to.
 func (t theme) sheet() string {
 	switch t {

@@ -37,19 +37,10 @@ type view struct {
 	Done      string       // what was just done, in words
 	RequestID string
 
-	Sheet   string       // asset name
 	Brand   template.CSS // what goes over the sheet, "" for nothing
-	Scheme  string
-	Themes  []choice
 	Back    string       // this page by GET, a path of ours, "" if that is not known
 	Posted  bool         // this is the answer to a form, and Back is known
 	Support *supportView // whom to turn to, where the page says so
-}
-
-// choice is one of several buttons.
-type choice struct {
-	Value string
-	On    bool
 }
 
 // notices hold the text of a problem at the field that it belongs to.
@@ -115,15 +106,10 @@ func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 		Path:      f.path,
 		Start:     f.start,
 		Suggest:   f.suggest,
-		Sheet:     f.theme.sheet(),
 		Brand:     f.brand.style,
-		Scheme:    f.theme.scheme(),
 	}
 	v.Back = back(r, v.Here)
 	v.Posted = v.Back != "" && r != nil && r.Method == http.MethodPost
-	for _, t := range []theme{themeSystem, themeLight, themeDark} {
-		v.Themes = append(v.Themes, choice{string(t), t == f.theme})
-	}
 	if f.problem != nil && (f.template == "error" || needsSupport(f.problem.Code)) {
 		v.Support = s.support(v.Client)
 	}
