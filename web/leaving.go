@@ -53,7 +53,7 @@ type Recycled struct {
 
 func (p Recycled) facts() facts {
 	return facts{
-		template: "recycled", common: p.Common, client: p.Client, problem: p.Problem,
+		template: "recycled", common: p.Common, client: p.Client, problem: p.Problem, help: len(p.Proofs) == 0,
 		step: []Field{{"flow", p.Flow}}, script: "dialtone.js", popup: p.Client != nil,
 	}
 }

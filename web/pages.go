@@ -26,6 +26,7 @@ type facts struct {
 	room     string   // of the account pages, "" for other pages
 	inner    bool     // a page within that room, which is the way back
 	done     string   // what was just done, a message key below "done"
+	help     bool     // the page sends people to the service
 	logos    []string // of several clients
 	popup    bool     // may be the pop-up window of a client: its opener must stay reachable
 

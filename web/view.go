@@ -124,9 +124,7 @@ func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 	for _, t := range []theme{themeSystem, themeLight, themeDark} {
 		v.Themes = append(v.Themes, choice{string(t), t == f.theme})
 	}
-	if f.problem != nil && (f.template == "error" || needsSupport(f.problem.Code)) {
-		v.Support = s.support(v.Client)
-	}
+	v.Support = s.support(f, v.Client)
 	for _, script := range []string{f.script, f.check.script()} {
 		if script != "" {
 			v.Scripts = append(v.Scripts, script)
