@@ -141,7 +141,7 @@ type Password struct {
 func (p Password) facts() facts {
 	return facts{
 		template: "password", common: p.Common, client: p.Client, problem: p.Problem,
-		fields: []string{"agree"}, step: []Field{{"flow", p.Flow}}, script: "signin.js", popup: p.Client != nil,
+		fields: []string{"agree"}, step: []Field{{"flow", p.Flow}}, path: "/login/password", script: "signin.js", popup: p.Client != nil,
 	}
 }
 
@@ -196,7 +196,7 @@ type PasskeySetup struct {
 func (p PasskeySetup) facts() facts {
 	return facts{
 		template: "passkey-setup", common: p.Common, client: p.Client, problem: p.Problem,
-		step: []Field{{"flow", p.Flow}}, script: "signin.js", popup: p.Client != nil,
+		step: []Field{{"flow", p.Flow}}, path: "/login/passkey-setup", script: "signin.js", popup: p.Client != nil,
 	}
 }
 
@@ -340,7 +340,7 @@ type DemoStep struct {
 }
 
 func (p Demo) facts() facts {
-	return facts{template: "demo", common: p.Common, problem: p.Problem, script: "dialtone.js"}
+	return facts{template: "demo", common: p.Common, problem: p.Problem, path: "/demo", script: "dialtone.js"}
 }
 
 // everyPage has one of each, so that New notices a missing template.

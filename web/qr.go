@@ -25,7 +25,7 @@ type QR struct {
 func (p QR) facts() facts {
 	return facts{
 		template: "qr", common: p.Common, client: p.Client, problem: p.Problem,
-		step: []Field{{"flow", p.Flow}, {"request", p.Request}}, script: "qr.js", popup: p.Client != nil,
+		step: []Field{{"flow", p.Flow}, {"request", p.Request}}, path: "/login/qr", script: "qr.js", popup: p.Client != nil,
 	}
 }
 
@@ -63,7 +63,7 @@ type QRTyped struct {
 }
 
 func (p QRTyped) facts() facts {
-	return facts{template: "qr-typed", common: p.Common, problem: p.Problem, fields: []string{"qr-typed"}, script: "dialtone.js"}
+	return facts{template: "qr-typed", common: p.Common, problem: p.Problem, fields: []string{"qr-typed"}, path: "/qr", script: "dialtone.js"}
 }
 
 // QRState is the text that the page with the code has for a state, in the language
