@@ -239,7 +239,7 @@ type SignedOut struct {
 }
 
 func (p SignedOut) facts() facts {
-	return facts{template: "signed-out", common: p.Common, client: p.Client, popup: true}
+	return facts{template: "signed-out", common: p.Common, client: p.Client, script: "dialtone.js", popup: true}
 }
 
 // Error has the ids page-error, error-code (ASCII code), error-description.
@@ -256,7 +256,7 @@ type Error struct {
 
 func (p Error) facts() facts {
 	problem := &Problem{Code: p.Code, Params: p.Params, RetryAfter: p.RetryAfter}
-	return facts{template: "error", common: p.Common, client: p.Client, problem: problem, popup: true}
+	return facts{template: "error", common: p.Common, client: p.Client, problem: problem, script: "dialtone.js", popup: true}
 }
 
 // FormPost hands an authorization response to its client by the response mode
