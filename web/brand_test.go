@@ -120,40 +120,6 @@ func TestNamesOfAClientFollowTheLanguage(t *testing.T) {
 	}
 }
 
-func TestErrorPagesSayWhomToAsk(t *testing.T) {
-	s := newSite(t, Options{ServiceName: "Example ID", SupportContact: "tel:+862100000000"})
-	for name, tt := range map[string]struct {
-		page       Page
-		href, text string
-	}{
-		"the client":        {Error{Code: "flow_expired", Client: &Client{Name: "Shop", SupportContact: "mailto:help@shop.example"}}, "mailto:help@shop.example", "Need help? Shop help@shop.example"},
-		"a client's page":   {Error{Code: "flow_expired", Client: &Client{Name: "Shop", SupportContact: "https://shop.example/help"}}, "https://shop.example/help", "Need help? Shop shop.example (opens in a new tab)"},
-		"the service":       {Error{Code: "not_found"}, "tel:+862100000000", "Need help? Example ID +862100000000"},
-		"a silent client":   {Error{Code: "not_found", Client: &Client{Name: "Shop"}}, "tel:+862100000000", "Need help? Example ID +862100000000"},
-		"a stopped number":  {Login{Problem: &Problem{Code: "sms_sign_in_stopped"}}, "tel:+862100000000", "Need help? Example ID +862100000000"},
-		"a code, likewise":  {Code{Problem: &Problem{Code: "sms_sign_in_stopped"}}, "tel:+862100000000", "Need help? Example ID +862100000000"},
-		"an unsafe address": {Error{Code: "not_found", Client: &Client{Name: "Shop", SupportContact: "javascript:alert(1)"}}, "tel:+862100000000", "Need help? Example ID +862100000000"},
-	} {
-		help := byID(t, parseHTML(t, render(t, s, tt.page, "en")), "support")
-		if got := attr(elements(help, "a")[0], "href"); got != tt.href || text(help) != tt.text {
-			t.Errorf("%s: %s, %q", name, got, text(help))
-		}
-	}
-	for _, p := range []Page{Login{}, Login{Problem: &Problem{Code: "phone_invalid", Field: "phone"}}} {
-		if strings.Contains(render(t, s, p, "en").Body.String(), "support") {
-			t.Error("support is named where nobody needs it")
-		}
-	}
-	if strings.Contains(render(t, newSite(t, Options{}), Error{Code: "not_found"}, "en").Body.String(), `id="support"`) {
-		t.Error("support is named where there is none")
-	}
-	for _, bad := range []string{"help@shop.example", "mailto:", "mailto:a@b?cc=c@d", "mailto:A <a@b.example>", "tel:", "tel:abc", "tel:1;ext=2", "http://shop.example", "https://", "javascript:alert(1)", "data:,x"} {
-		if _, err := New(Options{SupportContact: bad}); err == nil {
-			t.Errorf("%s is accepted", bad)
-		}
-	}
-}
-
 func TestRecordNumbersAreInTheFooter(t *testing.T) {
 	s := newSite(t, Options{ICP: "沪ICP备00000000号-1", PSB: "沪公网安备 31010100000000 号"})
 	doc := parseHTML(t, render(t, s, Login{}, "zh-CN"))

@@ -207,15 +207,27 @@ func withoutLang(query string) string {
 	return b.String()
 }
 
+// pageOver is the nearest page at or above an address that takes forms, "" for none.
+func pageOver(address string) string {
+	for ; address != ""; address = address[:max(strings.LastIndexByte(address, '/'), 0)] {
+		switch address {
+		case "/login", "/login/code", "/login/closing", "/login/password", "/login/passkey-setup", "/login/qr", "/login/recycled", "/login/second",
+			"/register", "/consent", "/logout", "/account", "/account/delete", pathSecurity, "/demo", "/qr":
+			return address
+		}
+		if id, ok := strings.CutPrefix(address, "/qr/"); ok && !strings.Contains(id, "/") {
+			return address
+		}
+	}
+	return ""
+}
+
 // stepURL is where GET shows the step that r posted to, ready for another
 // parameter. The page's own values count; an error page takes the form's.
 func stepURL(r *http.Request, f facts) string {
 	path, step := f.path, f.step
 	if path == "" {
-		path = strings.TrimSuffix(strings.TrimSuffix(r.URL.Path, "/cancel"), "/resend")
-		switch path {
-		case "/login", "/login/code", "/login/password", "/login/qr", "/register", "/consent", "/logout", "/account", "/demo":
-		default:
+		if path = pageOver(r.URL.Path); path == "" {
 			return "?"
 		}
 	}

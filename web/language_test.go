@@ -155,12 +155,34 @@ func TestLanguageSwitchStaysOnThePage(t *testing.T) {
 		{post("/login/cancel", "flow=F"), Error{Code: "flow_expired"}, site + "/login?flow=F&lang=en"},
 		{post("/logout", "ticket=T&decision=yes"), Logout{Ticket: "T"}, site + "/logout?ticket=T&lang=en"},
 		{post("/demo", ""), Demo{}, site + "/demo?lang=en"},
+		{post("/login/closing", "flow=F&decision=x"), Error{Code: "server_error"}, site + "/login/closing?flow=F&lang=en"},
+		{post("/account/picture", ""), Error{Code: "unsupported_media_type"}, site + "/account?lang=en"},
+		{post("/account/security/passkeys", ""), Error{Code: "rate_limited"}, site + "/account/security?lang=en"},
+		{post("/qr/s0199c4", "decision=allow"), Error{Code: "server_error"}, site + "/qr/s0199c4?lang=en"},
+		{post("/demo/refresh", ""), Error{Code: "server_error"}, site + "/demo?lang=en"},
+		{post("/accounting", ""), Error{Code: "not_found"}, site + "/accounting?lang=en"},
 		{post("/oauth2/authorize", "client_id=x"), Error{Code: "invalid_request"}, site + "/oauth2/authorize?lang=en"},
 		{post("//evil.example/login", "flow=F"), Error{Code: "not_found"}, site + "//evil.example/login?lang=en"},
 	}
 	for _, tt := range tests {
 		if got := switchTo(t, s, tt.r, tt.page); got != tt.want {
 			t.Errorf("%s %s: leads to %s, want %s", tt.r.Method, tt.r.URL, got, tt.want)
+		}
+	}
+}
+
+// A refused form survives a choice of language or theme and a reload: its page knows
+// where GET shows it, whichever address took the form.
+func TestRefusedFormsKnowTheirPage(t *testing.T) {
+	s := newSite(t, Options{})
+	for name, p := range samples() {
+		f := p.facts()
+		if f.problem == nil || f.template == "error" {
+			continue
+		}
+		r := httptest.NewRequest(http.MethodPost, "/form/only", nil)
+		if v := s.view(s.edition(r, nil), r, p, f); !strings.HasPrefix(v.Back, "/") || strings.HasPrefix(v.Back, "/form") {
+			t.Errorf("%s: back is %q", name, v.Back)
 		}
 	}
 }

@@ -36,7 +36,7 @@ type Closing struct {
 func (p Closing) facts() facts {
 	return facts{
 		template: "closing", common: p.Common, client: p.Client,
-		step: []Field{{"flow", p.Flow}}, script: "dialtone.js", popup: p.Client != nil,
+		step: []Field{{"flow", p.Flow}}, path: "/login/closing", script: "dialtone.js", popup: p.Client != nil,
 	}
 }
 
@@ -53,7 +53,7 @@ type Recycled struct {
 
 func (p Recycled) facts() facts {
 	return facts{
-		template: "recycled", common: p.Common, client: p.Client, problem: p.Problem,
-		step: []Field{{"flow", p.Flow}}, script: "dialtone.js", popup: p.Client != nil,
+		template: "recycled", common: p.Common, client: p.Client, problem: p.Problem, help: len(p.Proofs) == 0,
+		step: []Field{{"flow", p.Flow}}, path: "/login/recycled", script: "dialtone.js", popup: p.Client != nil,
 	}
 }

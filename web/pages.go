@@ -26,6 +26,7 @@ type facts struct {
 	room     string   // of the account pages, "" for other pages
 	inner    bool     // a page within that room, which is the way back
 	done     string   // what was just done, a message key below "done"
+	help     bool     // the page sends people to the service
 	logos    []string // of several clients
 	popup    bool     // may be the pop-up window of a client: its opener must stay reachable
 
@@ -140,7 +141,7 @@ type Password struct {
 func (p Password) facts() facts {
 	return facts{
 		template: "password", common: p.Common, client: p.Client, problem: p.Problem,
-		fields: []string{"agree"}, step: []Field{{"flow", p.Flow}}, script: "signin.js", popup: p.Client != nil,
+		fields: []string{"agree"}, step: []Field{{"flow", p.Flow}}, path: "/login/password", script: "signin.js", popup: p.Client != nil,
 	}
 }
 
@@ -195,7 +196,7 @@ type PasskeySetup struct {
 func (p PasskeySetup) facts() facts {
 	return facts{
 		template: "passkey-setup", common: p.Common, client: p.Client, problem: p.Problem,
-		step: []Field{{"flow", p.Flow}}, script: "signin.js", popup: p.Client != nil,
+		step: []Field{{"flow", p.Flow}}, path: "/login/passkey-setup", script: "signin.js", popup: p.Client != nil,
 	}
 }
 
@@ -238,7 +239,7 @@ type SignedOut struct {
 }
 
 func (p SignedOut) facts() facts {
-	return facts{template: "signed-out", common: p.Common, client: p.Client, popup: true}
+	return facts{template: "signed-out", common: p.Common, client: p.Client, script: "dialtone.js", popup: true}
 }
 
 // Error has the ids page-error, error-code (ASCII code), error-description.
@@ -255,7 +256,7 @@ type Error struct {
 
 func (p Error) facts() facts {
 	problem := &Problem{Code: p.Code, Params: p.Params, RetryAfter: p.RetryAfter}
-	return facts{template: "error", common: p.Common, client: p.Client, problem: problem, popup: true}
+	return facts{template: "error", common: p.Common, client: p.Client, problem: problem, script: "dialtone.js", popup: true}
 }
 
 // FormPost hands an authorization response to its client by the response mode
@@ -339,7 +340,7 @@ type DemoStep struct {
 }
 
 func (p Demo) facts() facts {
-	return facts{template: "demo", common: p.Common, problem: p.Problem, script: "dialtone.js"}
+	return facts{template: "demo", common: p.Common, problem: p.Problem, path: "/demo", script: "dialtone.js"}
 }
 
 // everyPage has one of each, so that New notices a missing template.

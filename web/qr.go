@@ -25,7 +25,7 @@ type QR struct {
 func (p QR) facts() facts {
 	return facts{
 		template: "qr", common: p.Common, client: p.Client, problem: p.Problem,
-		step: []Field{{"flow", p.Flow}, {"request", p.Request}}, script: "qr.js", popup: p.Client != nil,
+		step: []Field{{"flow", p.Flow}, {"request", p.Request}}, path: "/login/qr", script: "qr.js", popup: p.Client != nil,
 	}
 }
 
@@ -52,7 +52,7 @@ type QRResult struct {
 	State string // "allowed", "done", "declined", "expired", or "taken" by another account
 }
 
-func (p QRResult) facts() facts { return facts{template: "qr-result", common: p.Common} }
+func (p QRResult) facts() facts { return facts{template: "qr-result", common: p.Common, script: "dialtone.js"} }
 
 // QRTyped is /qr, for the code that is typed instead of scanned: ids page-qr-typed,
 // qr-typed, qr-find.
@@ -63,7 +63,7 @@ type QRTyped struct {
 }
 
 func (p QRTyped) facts() facts {
-	return facts{template: "qr-typed", common: p.Common, problem: p.Problem, fields: []string{"qr-typed"}, script: "dialtone.js"}
+	return facts{template: "qr-typed", common: p.Common, problem: p.Problem, fields: []string{"qr-typed"}, path: "/qr", script: "dialtone.js"}
 }
 
 // QRState is the text that the page with the code has for a state, in the language

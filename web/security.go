@@ -34,6 +34,7 @@ func (p AccountProve) facts() facts {
 	f := within(p.Common, "account-prove", "/prove")
 	f.problem, f.script, f.step = p.Problem, "signin.js", []Field{{"for", p.For}}
 	f.fields = []string{"proof-totp", "proof-recovery_code", "proof-password"}
+	f.help = len(p.Ways) == 0 && !p.Ready
 	if p.Lost {
 		f.path, f.step = pathSecurity+"/phone/lost", []Field{}
 	}

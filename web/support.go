@@ -40,17 +40,28 @@ func newSupport(raw, name string) *supportView {
 	return v
 }
 
-// support is whom the page sends people to: the client's makers if it is one's
-// page and they can be reached, else the service.
-func (s *Site) support(c *clientView) *supportView {
-	if c != nil && c.Support != nil {
+// support is whom the page sends people to, nil where it does not: the client's
+// makers if they can be reached, but for what the service alone can mend the service,
+// unless the client is its own.
+func (s *Site) support(f facts, c *clientView) *supportView {
+	code := ""
+	if f.problem != nil {
+		code = f.problem.Code
+	}
+	ours := f.help || aboutAccount(code)
+	if f.template != "error" && !ours {
+		return nil
+	}
+	ours = ours || headline(code) == "error.head_ours"
+	if c != nil && c.Support != nil && (c.FirstParty || !ours) {
 		return c.Support
 	}
 	return newSupport(s.options.SupportContact, s.options.ServiceName)
 }
 
-// needsSupport says whether the text of a problem sends people there.
-func needsSupport(code string) bool {
+// aboutAccount says whether a problem is one of the account, with which its text
+// sends people to the service: nobody else may know of it, or could help.
+func aboutAccount(code string) bool {
 	return code == "sms_sign_in_stopped" || code == "account_disabled"
 }
 

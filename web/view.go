@@ -110,9 +110,7 @@ func (s *Site) view(e *edition, r *http.Request, p Page, f facts) *view {
 	}
 	v.Back = back(r, v.Here)
 	v.Posted = v.Back != "" && r != nil && r.Method == http.MethodPost
-	if f.problem != nil && (f.template == "error" || needsSupport(f.problem.Code)) {
-		v.Support = s.support(v.Client)
-	}
+	v.Support = s.support(f, v.Client)
 	for _, script := range []string{f.script, f.check.script()} {
 		if script != "" {
 			v.Scripts = append(v.Scripts, script)

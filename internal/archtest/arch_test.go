@@ -40,7 +40,7 @@ var floors = []string{
 }
 
 // ground is what everyone may import and what imports nothing of ours.
-var ground = []string{"web", "migrations", "internal/config", "internal/fault"}
+var ground = []string{"web", "migrations", "internal/config", "internal/fault", "internal/browsertest"}
 
 // owners are the packages that hide a library: nobody else imports it.
 var owners = map[string]string{
@@ -69,6 +69,7 @@ var owners = map[string]string{
 // testOnly are the helpers and judges that no program may link.
 var testOnly = []string{
 	module + "internal/db/dbtest",
+	module + "internal/browsertest",
 	"testing",
 	"github.com/google/go-cmp/",
 	"github.com/chromedp/",

@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	"github.com/dialtone-id/dialtone/internal/browsertest"
 	"github.com/dialtone-id/dialtone/web"
 )
 
@@ -129,7 +130,8 @@ func TestFormsReachTheirClientsUnderCSP(t *testing.T) {
 		}
 	}
 	s := startWith(t, modes[0], options{clients: clients})
-	browser := newBrowser(t, true)
+	needed(t, "DIALTONE_TEST_CHROMIUM")
+	browser := browsertest.Open(t)
 	for _, to := range targets {
 		t.Run(to.name, func(t *testing.T) {
 			// step opens an authorize request in a tab of its own.
@@ -173,7 +175,8 @@ func TestPolicyForbidsOtherTargets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	browser := newBrowser(t, true)
+	needed(t, "DIALTONE_TEST_CHROMIUM")
+	browser := browsertest.Open(t)
 	for _, target := range []string{"com.example.app:/cb", "https://rp.example/cb", "http://127.0.0.1:1/cb"} {
 		for allowed, want := range map[string]bool{"com.other.app:": false, target: true} {
 			provider := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -18,6 +18,8 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"github.com/dialtone-id/dialtone/internal/browsertest"
 )
 
 // TestScreenshots goes through a real sign-in in every language, at two widths and
@@ -66,7 +68,7 @@ type photographer struct {
 }
 
 func newPhotographer(t *testing.T, ending, dir string) *photographer {
-	return &photographer{T: t, ctx: newBrowser(t, true), dir: dir, ending: ending}
+	return &photographer{T: t, ctx: browsertest.Open(t), dir: dir, ending: ending}
 }
 
 func (p *photographer) dress(width int64, theme string, scale float64) {

@@ -11,6 +11,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
+	"github.com/dialtone-id/dialtone/internal/browsertest"
 	"github.com/dialtone-id/dialtone/internal/user"
 )
 
@@ -26,67 +27,65 @@ func (s *stack) askForTwo() string {
 }
 
 // answered waits until the browser is back at the client, and has that sign in.
-func (b passkeyBrowser) answered(s *stack) (shown string) {
-	b.Helper()
-	b.step("the client signs in", chromedp.WaitVisible(chromedp.CSS("#page-demo")), chromedp.Navigate(s.issuer+"/demo/start"), chromedp.WaitVisible(chromedp.CSS("#demo-refresh")))
-	body, err := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS("body")))
-	if err != nil {
-		b.Fatal(err)
-	}
-	return body
+func (p person) answered(s *stack) (shown string) {
+	p.Helper()
+	p.step("the client signs in", chromedp.WaitVisible(chromedp.CSS("#page-demo")), chromedp.Navigate(s.issuer+"/demo/start"), chromedp.WaitVisible(chromedp.CSS("#demo-refresh")))
+	return p.text()
 }
 
 func TestBrowserStepsUpWithAPasskey(t *testing.T) {
 	s := startWith(t, modes[0], options{named: true})
-	b, number := passkeyBrowser{t, newBrowser(t, true)}, newNumber()
-	addAuthenticator(t, b.ctx)
-	// This device takes a suggestion by itself; the button is what is tested.
-	const silent = `delete PublicKeyCredential.isConditionalMediationAvailable`
-	if _, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: silent}); err != nil {
-		t.Fatal(err)
-	}
-	b.step("sign in", chromedp.Navigate(s.issuer+"/demo?lang=en"), chromedp.Click(chromedp.CSS("#demo-start")),
-		chromedp.SendKeys(chromedp.CSS("#phone"), strings.TrimPrefix(number, "+86")),
-		chromedp.Click(chromedp.CSS("#agree")), chromedp.Click(chromedp.CSS("#send-code")), chromedp.WaitVisible(chromedp.CSS("#page-code")))
-	b.until(`document.getElementById('offer-passkey').value === '1'`)
-	b.step("and make a passkey", chromedp.SendKeys(chromedp.CSS("#code"), s.sink.last(t, number)), chromedp.Click(chromedp.CSS("#verify-code")),
-		chromedp.WaitVisible(chromedp.CSS("#add-passkey")), chromedp.Click(chromedp.CSS("#add-passkey")), chromedp.WaitVisible(chromedp.CSS("#demo-refresh")))
-	b.step("a client asks for two factors", chromedp.Navigate(s.askForTwo()), chromedp.WaitVisible(chromedp.CSS("#page-second #passkey-sign-in")))
-	b.until(`document.documentElement.scrollWidth === document.documentElement.clientWidth`)
-	b.step("the passkey is both", chromedp.Click(chromedp.CSS("#passkey-sign-in")))
-	body := b.answered(s)
-	for _, want := range []string{`"acr": "2"`, `"hwk"`, `"mfa"`} {
-		if !strings.Contains(body, want) {
-			t.Errorf("the client does not see %s", want)
+	eachView(t, browsertest.ViewsOf(true), func(b person) {
+		number := newNumber()
+		addAuthenticator(b.T, b.ctx)
+		// This device takes a suggestion by itself; the button is what is tested.
+		const silent = `delete PublicKeyCredential.isConditionalMediationAvailable`
+		if _, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: silent}); err != nil {
+			b.Fatal(err)
 		}
-	}
+		b.step("sign in", chromedp.Navigate(s.issuer+"/demo"), chromedp.Click(chromedp.CSS("#demo-start")),
+			chromedp.SendKeys(chromedp.CSS("#phone"), strings.TrimPrefix(number, "+86")),
+			chromedp.Click(chromedp.CSS("#agree")), chromedp.Click(chromedp.CSS("#send-code")), chromedp.WaitVisible(chromedp.CSS("#page-code")))
+		b.until(`document.getElementById('offer-passkey').value === '1'`)
+		b.step("and make a passkey", chromedp.SendKeys(chromedp.CSS("#code"), s.sink.last(b.T, number)), chromedp.Click(chromedp.CSS("#verify-code")),
+			chromedp.WaitVisible(chromedp.CSS("#add-passkey")), chromedp.Click(chromedp.CSS("#add-passkey")), chromedp.WaitVisible(chromedp.CSS("#demo-refresh")))
+		b.step("a client asks for two factors", chromedp.Navigate(s.askForTwo()), chromedp.WaitVisible(chromedp.CSS("#page-second #passkey-sign-in")))
+		b.step("the passkey is both", chromedp.Click(chromedp.CSS("#passkey-sign-in")))
+		body := b.answered(s)
+		for _, want := range []string{`"acr": "2"`, `"hwk"`, `"mfa"`} {
+			if !strings.Contains(body, want) {
+				b.Errorf("the client does not see %s", want)
+			}
+		}
+	})
 }
 
 func TestBrowserStepsUpWithoutScript(t *testing.T) {
-	s := startWith(t, modes[0], options{named: true})
-	b, number := passkeyBrowser{t, newBrowser(t, false)}, newNumber()
-	b.step("sign in", chromedp.Navigate(s.issuer+"/demo?lang=zh-CN"), chromedp.Click(chromedp.CSS("#demo-start")),
-		chromedp.SendKeys(chromedp.CSS("#phone"), strings.TrimPrefix(number, "+86")),
-		chromedp.Click(chromedp.CSS("#agree")), chromedp.Click(chromedp.CSS("#send-code")), chromedp.WaitVisible(chromedp.CSS("#page-code")))
-	b.step("by code", chromedp.SendKeys(chromedp.CSS("#code"), s.sink.last(t, number)), chromedp.Click(chromedp.CSS("#verify-code")),
-		chromedp.WaitVisible(chromedp.CSS("#demo-refresh")))
-	people, d := s.people(t)
-	var id string
-	if err := d.QueryRow(t.Context(), `SELECT id FROM users`).Scan(&id); err != nil {
-		t.Fatal(err)
-	}
-	if err := people.SetPassword(t.Context(), id, "kx7Fq2wZ-blau", user.By{Actor: "operator"}); err != nil {
-		t.Fatal(err)
-	}
-	b.step("a wrong password is told", chromedp.Navigate(s.askForTwo()), chromedp.WaitVisible(chromedp.CSS("#page-second")),
-		chromedp.SendKeys(chromedp.CSS("#proof"), "kx7Fq2wZ-rot\r"), chromedp.WaitVisible(chromedp.CSS("#proof-error")))
-	b.step("the right one goes on", chromedp.SendKeys(chromedp.CSS("#proof"), "kx7Fq2wZ-blau"), chromedp.Click(chromedp.CSS("#prove")))
-	body := b.answered(s)
-	for _, want := range []string{`"acr": "2"`, `"sms"`, `"pwd"`, `"mfa"`} {
-		if !strings.Contains(body, want) {
-			t.Errorf("the client does not see %s", want)
+	eachView(t, browsertest.ViewsOf(false), func(b person) {
+		s, number := startWith(b.T, modes[0], options{named: true}), newNumber()
+		b.step("sign in", chromedp.Navigate(s.issuer+"/demo"), chromedp.Click(chromedp.CSS("#demo-start")),
+			chromedp.SendKeys(chromedp.CSS("#phone"), strings.TrimPrefix(number, "+86")),
+			chromedp.Click(chromedp.CSS("#agree")), chromedp.Click(chromedp.CSS("#send-code")), chromedp.WaitVisible(chromedp.CSS("#page-code")))
+		b.step("by code", chromedp.SendKeys(chromedp.CSS("#code"), s.sink.last(b.T, number)), chromedp.Click(chromedp.CSS("#verify-code")),
+			chromedp.WaitVisible(chromedp.CSS("#demo-refresh")))
+		people, d := s.people(b.T)
+		var id string
+		if err := d.QueryRow(b.Context(), `SELECT id FROM users`).Scan(&id); err != nil {
+			b.Fatal(err)
 		}
-	}
+		if err := people.SetPassword(b.Context(), id, "kx7Fq2wZ-blau", user.By{Actor: "operator"}); err != nil {
+			b.Fatal(err)
+		}
+		b.step("a wrong password is told", chromedp.Navigate(s.askForTwo()), chromedp.WaitVisible(chromedp.CSS("#page-second")),
+			chromedp.SendKeys(chromedp.CSS("#proof"), "kx7Fq2wZ-rot\r"), chromedp.WaitVisible(chromedp.CSS("#proof-error")))
+		b.step("the right one goes on", chromedp.SendKeys(chromedp.CSS("#proof"), "kx7Fq2wZ-blau"), chromedp.Click(chromedp.CSS("#prove")))
+		body := b.answered(s)
+		for _, want := range []string{`"acr": "2"`, `"sms"`, `"pwd"`, `"mfa"`} {
+			if !strings.Contains(body, want) {
+				b.Errorf("the client does not see %s", want)
+			}
+		}
+	})
 }
 
 // A replica that did not see the first proof takes the second, on every store.

@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	"github.com/dialtone-id/dialtone/internal/browsertest"
 	"github.com/dialtone-id/dialtone/internal/db/dbtest"
 )
 
@@ -22,29 +23,18 @@ func (p *person) asks(number string) {
 		chromedp.Click(chromedp.CSS("#agree")), chromedp.Click(chromedp.CSS("#send-code")))
 }
 
-// tab is another one of the same browser.
-func (p *person) tab() *person {
-	p.Helper()
-	ctx, cancel := chromedp.NewContext(p.ctx)
-	p.Cleanup(cancel)
-	if err := chromedp.Do(ctx, chromedp.EmulateViewport(375, 800)); err != nil {
-		p.Fatal(err)
-	}
-	return &person{p.TB, ctx}
-}
-
 // Two tabs of one browser are two sign-ins: neither ends the other, and only one
 // message is sent to a number that both ask for.
 func TestTwoTabsDoNotDisturbEachOther(t *testing.T) {
-	one := newPerson(t, true)
+	one := newPerson(t, browsertest.ViewsOf(true)[3]) // in Chinese, on a desktop, in the dark
 	if one == nil {
 		return
 	}
 	h := newHouse(t, dbtest.Open(t))
 	at := h.public()
 	two := one.tab()
-	one.does(chromedp.Navigate(at + "/login?lang=en"))
-	two.does(chromedp.Navigate(at + "/login?lang=en"))
+	one.does(chromedp.Navigate(at + "/login?lang=" + one.view.Lang))
+	two.does(chromedp.Navigate(at + "/login?lang=" + one.view.Lang))
 	one.asks(fixture(60))
 	one.sees("#page-code")
 	two.asks(fixture(60)) // too soon: its page says so and keeps what was typed
@@ -56,7 +46,7 @@ func TestTwoTabsDoNotDisturbEachOther(t *testing.T) {
 	// The same flow in a third tab goes on with the code of the first.
 	flow := one.at()
 	three := one.tab()
-	three.does(chromedp.Navigate(at + "/login?lang=en&flow=" + flow.Query().Get("flow")))
+	three.does(chromedp.Navigate(at + "/login?lang=" + one.view.Lang + "&flow=" + flow.Query().Get("flow")))
 	three.asks(fixture(60))
 	three.sees("#page-code")
 	if n := h.sink.count(); n != 1 {
@@ -76,27 +66,21 @@ func TestTwoTabsDoNotDisturbEachOther(t *testing.T) {
 
 // A double click is a click: one message, one session.
 func TestADoubleClickIsOne(t *testing.T) {
-	for name, script := range map[string]bool{"with script": true, "without": false} {
-		t.Run(name, func(t *testing.T) {
-			p := newPerson(t, script)
-			if p == nil {
-				return
-			}
-			h := newHouse(t, dbtest.Open(t))
-			p.does(chromedp.Navigate(h.public()+"/login?lang=en"), chromedp.WaitVisible(chromedp.CSS("#page-login")),
-				chromedp.SendKeys(chromedp.CSS("#phone"), "13800138060"), chromedp.Click(chromedp.CSS("#agree")),
-				chromedp.DoubleClick(chromedp.CSS("#send-code")))
-			p.sees("#page-code")
-			if n := h.sink.count(); n != 1 {
-				t.Errorf("%d messages, want 1", n)
-			}
-			p.does(chromedp.SendKeys(chromedp.CSS("#code"), h.sink.last(fixture(60))), chromedp.DoubleClick(chromedp.CSS("#verify-code")))
-			p.sees("#page-account")
-			if n := h.rows(`SELECT count(*) FROM sessions`); n != 1 {
-				t.Errorf("%d sessions", n)
-			}
-		})
-	}
+	eachView(t, browsertest.Views(), func(t *testing.T, p *person, _ int) {
+		h := newHouse(t, dbtest.Open(t))
+		p.does(chromedp.Navigate(h.public()+"/login?lang="+p.view.Lang), chromedp.WaitVisible(chromedp.CSS("#page-login")),
+			chromedp.SendKeys(chromedp.CSS("#phone"), "13800138060"), chromedp.Click(chromedp.CSS("#agree")),
+			chromedp.DoubleClick(chromedp.CSS("#send-code")))
+		p.sees("#page-code")
+		if n := h.sink.count(); n != 1 {
+			t.Errorf("%d messages, want 1", n)
+		}
+		p.does(chromedp.SendKeys(chromedp.CSS("#code"), h.sink.last(fixture(60))), chromedp.DoubleClick(chromedp.CSS("#verify-code")))
+		p.sees("#page-account")
+		if n := h.rows(`SELECT count(*) FROM sessions`); n != 1 {
+			t.Errorf("%d sessions", n)
+		}
+	})
 }
 
 // A browser that keeps no cookie is told so at once, by GET and by POST, and one
@@ -121,23 +105,21 @@ func TestWithoutCookiesThePageSaysSo(t *testing.T) {
 	if h.sink.count() != 0 {
 		t.Error("something was sent")
 	}
-	p := newPerson(t, true)
-	if p == nil {
-		return
-	}
 	at := h.public()
-	p.does(chromedp.Navigate(at+"/login?lang=en"), chromedp.WaitVisible(chromedp.CSS("#page-login")))
-	if _, err := chromedp.Call(p.ctx, network.ClearBrowserCookies, cdp.Empty{}); err != nil {
-		t.Fatal(err)
-	}
-	p.asks(fixture(60))
-	p.sees("#page-error")
-	if code, err := chromedp.Run(p.ctx, chromedp.Text(chromedp.CSS("#error-code"))); err != nil || code != "cookies_required" {
-		t.Errorf("the page says %q, %v", code, err)
-	}
-	p.does(chromedp.Click(chromedp.CSS("#page-error a.main")))
-	p.asks(fixture(60))
-	p.sees("#page-code")
+	eachView(t, browsertest.Views(), func(t *testing.T, p *person, i int) {
+		p.does(chromedp.Navigate(at+"/login?lang="+p.view.Lang), chromedp.WaitVisible(chromedp.CSS("#page-login")))
+		if _, err := chromedp.Call(p.ctx, network.ClearBrowserCookies, cdp.Empty{}); err != nil {
+			t.Fatal(err)
+		}
+		p.asks(fixture(60 + i))
+		p.sees("#page-error")
+		if code := p.reads("#error-code"); code != "cookies_required" {
+			t.Errorf("the page says %q", code)
+		}
+		p.does(chromedp.Click(chromedp.CSS("#page-error a.main")))
+		p.asks(fixture(60 + i))
+		p.sees("#page-code")
+	})
 }
 
 // Whoever comes back after half an hour is told that the page has expired, and starts

@@ -9,20 +9,18 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	"github.com/dialtone-id/dialtone/internal/browsertest"
 	"github.com/dialtone-id/dialtone/internal/db/dbtest"
 	"github.com/dialtone-id/dialtone/web"
 )
 
-// walk is one journey of a person through the pages, in a language, at a width.
+// walk is one journey of a person through the pages.
 type walk struct {
 	*person
-	base, lang string
-	script     bool
-	seen       string // which one it is
+	base string
 }
 
-// walks calls do in every language and at every width, with script and without;
-// each begins without cookies.
+// walks calls do in every view, on one house; each begins without cookies.
 func walks(t *testing.T, do func(h *house, w walk, i int)) {
 	t.Helper()
 	h := newHouse(t, dbtest.Open(t))
@@ -30,39 +28,15 @@ func walks(t *testing.T, do func(h *house, w walk, i int)) {
 	if h.pages.Site, err = web.New(web.Options{}); err != nil { // its cookies are for http
 		t.Fatal(err)
 	}
-	base, i := h.public(), 0
-	for _, script := range []bool{true, false} {
-		p := newPerson(t, script)
-		if p == nil {
-			return
-		}
-		for _, lang := range []string{"zh-CN", "en"} {
-			for _, width := range []int64{375, 1280} {
-				p.does(chromedp.EmulateViewport(width, 800))
-				if _, err := chromedp.Call(p.ctx, network.ClearBrowserCookies, cdp.Empty{}); err != nil {
-					t.Fatal(err)
-				}
-				do(h, walk{p, base, lang, script, fmt.Sprintf("script %v, %s, %d px", script, lang, width)}, i)
-				i++
-			}
-		}
-	}
+	base := h.public()
+	eachView(t, browsertest.Views(), func(_ *testing.T, p *person, i int) { do(h, walk{p, base}, i) })
 }
 
-// reads waits for a page and checks that it is in the language, in one of the two
-// headlines, and as wide as the window.
+// reads waits for a page and checks its headline, in one of the two languages.
 func (w walk) reads(selector, zh, en string) {
 	w.Helper()
 	w.sees(selector)
-	want := en
-	if w.lang == "zh-CN" {
-		want = zh
-	}
-	got, err := chromedp.Run(w.ctx, chromedp.Evaluate[string](`[document.documentElement.lang, document.querySelector('h1').textContent,
-		document.documentElement.scrollWidth <= innerWidth].join('|')`))
-	if err != nil || got != w.lang+"|"+want+"|true" {
-		w.Fatalf("%s: %s is %q, %v", w.seen, selector, got, err)
-	}
+	w.says("h1", zh, en)
 }
 
 // holds checks the value of a field.
@@ -70,7 +44,7 @@ func (w walk) holds(selector, want string) {
 	w.Helper()
 	got, err := chromedp.Run(w.ctx, chromedp.Value(chromedp.CSS(selector)))
 	if err != nil || got != want {
-		w.Errorf("%s: %s holds %q, want %q, %v", w.seen, selector, got, want, err)
+		w.Errorf("%s holds %q, want %q, %v", selector, got, want, err)
 	}
 }
 
@@ -79,12 +53,12 @@ func (w walk) says(selector, zh, en string) {
 	w.Helper()
 	w.sees(selector)
 	want := en
-	if w.lang == "zh-CN" {
+	if w.view.Lang == "zh-CN" {
 		want = zh
 	}
 	got, err := chromedp.Run(w.ctx, chromedp.Text(chromedp.CSS(selector)))
 	if err != nil || strings.TrimSpace(got) != want {
-		w.Errorf("%s: %s says %q, want %q, %v", w.seen, selector, got, want, err)
+		w.Errorf("%s says %q, want %q, %v", selector, got, want, err)
 	}
 }
 
@@ -102,7 +76,7 @@ func TestAPersonSignsInByPassword(t *testing.T) {
 	walks(t, func(h *house, w walk, i int) {
 		name := fmt.Sprintf("anna%d", i)
 		h.withPassword(i, name)
-		w.does(chromedp.Navigate(w.base + "/login?lang=" + w.lang))
+		w.does(chromedp.Navigate(w.base + "/login?lang=" + w.view.Lang))
 		w.presses("#by-password")
 		w.reads("#page-password", "密码登录", "Sign in with a password")
 		w.types("#identifier", name)
@@ -121,14 +95,14 @@ func TestAPersonSignsInByPassword(t *testing.T) {
 
 func TestAPersonRegisters(t *testing.T) {
 	walks(t, func(h *house, w walk, i int) {
-		w.does(chromedp.Navigate(w.base + "/login?lang=" + w.lang))
+		w.does(chromedp.Navigate(w.base + "/login?lang=" + w.view.Lang))
 		w.presses("#by-password")
 		w.sees("#page-password")
 		w.presses("#to-register")
 		w.reads("#page-register", "注册", "Register")
 		w.types("#phone", fixture(i)[3:])
 		w.presses("#send-code")
-		if w.script {
+		if w.view.Script {
 			w.presses("#agree-continue") // the dialog asks
 		} else {
 			w.says("#agree-error", "请先阅读并同意用户协议和隐私政策", "Please read and agree to the Terms and the Privacy Policy first.")
@@ -153,13 +127,13 @@ func TestAPersonRegisters(t *testing.T) {
 		w.types("#password", goodPassword+"\r")
 		w.sees("#page-account")
 		if _, err := h.byPassword(fixture(i), goodPassword); err != nil {
-			t.Errorf("%s: %v", w.seen, err)
+			w.Error(err)
 		}
 		// Once more, by somebody who forgot it: their account, and its password stays.
 		if _, err := chromedp.Call(w.ctx, network.ClearBrowserCookies, cdp.Empty{}); err != nil {
-			t.Fatal(err)
+			w.Fatal(err)
 		}
-		w.does(chromedp.Navigate(w.base + "/register?lang=" + w.lang))
+		w.does(chromedp.Navigate(w.base + "/register?lang=" + w.view.Lang))
 		w.types("#phone", fixture(i)[3:])
 		w.presses("#agree")
 		w.presses("#send-code")
@@ -170,10 +144,10 @@ func TestAPersonRegisters(t *testing.T) {
 		w.does(chromedp.NavigateBack()) // nothing is asked for again
 		w.sees("#page-account")
 		if _, err := h.byPassword(fixture(i), goodPassword); err != nil {
-			t.Errorf("%s: registering again: %v", w.seen, err)
+			w.Errorf("registering again: %v", err)
 		}
 		if n := h.rows(`SELECT count(*) FROM users`); n != i+1 {
-			t.Errorf("%s: %d users, want %d", w.seen, n, i+1)
+			w.Errorf("%d users, want %d", n, i+1)
 		}
 	})
 }

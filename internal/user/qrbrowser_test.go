@@ -8,29 +8,29 @@ import (
 	"net/url"
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/skip2/go-qrcode"
 
+	"github.com/dialtone-id/dialtone/internal/browsertest"
 	"github.com/dialtone-id/dialtone/internal/db/dbtest"
 )
 
-// pair is a desktop and a phone that is signed in, each in a browser of its own.
-func pair(t *testing.T, h *house, script bool) (desk, phone *person, at string) {
-	t.Helper()
-	if desk, phone = newPerson(t, script), newPerson(t, script); desk == nil {
-		return nil, nil, ""
-	}
+// pair is a desktop that shows a code and a phone that is signed in, each in a
+// browser of its own.
+func (p *person) pair(h *house, i int) (phone *person, at string) {
+	p.Helper()
 	at = h.public()
 	h.pages.Issuer = at
-	desk.does(chromedp.EmulateViewport(1280, 900))
-	phone.does(chromedp.Navigate(at+"/login?lang=en"), chromedp.WaitNotVisible(chromedp.CSS("#login-qr")), // who has a phone need not scan
-		chromedp.SendKeys(chromedp.CSS("#phone"), "13800138000"), chromedp.Click(chromedp.CSS("#agree")), chromedp.Click(chromedp.CSS("#send-code")))
-	phone.does(chromedp.WaitVisible(chromedp.CSS("#page-code")), chromedp.SendKeys(chromedp.CSS("#code"), testCode), chromedp.Click(chromedp.CSS("#verify-code")))
-	phone.sees("#page-account")
-	desk.does(chromedp.Navigate(at+"/login?lang=en"), chromedp.Click(chromedp.CSS("#login-qr")))
-	desk.sees("#qr-image")
-	return desk, phone, at
+	p.view.Width = 1280
+	p.view.Show(p.ctx, p)
+	held := p.view
+	held.Width = 375
+	phone = &person{p.TB, browsertest.Visit(p.ctx, p, held), held}
+	phone.does(chromedp.Navigate(at+"/login?lang="+held.Lang), chromedp.WaitNotVisible(chromedp.CSS("#login-qr"))) // who has a phone need not scan
+	phone.signInAt(at, fixture(i)[3:])
+	p.does(chromedp.Navigate(at+"/login?lang="+held.Lang), chromedp.Click(chromedp.CSS("#login-qr")))
+	p.sees("#qr-image")
+	return phone, at
 }
 
 func (p *person) at() *url.URL {
@@ -54,17 +54,47 @@ func (p *person) scans(desk *person, at string) {
 }
 
 func TestAPersonSignsADesktopInByPhone(t *testing.T) {
-	h := newHouse(t, dbtest.Open(t))
-	store := &shaky{EphemeralState: h.pages.Ephemeral}
-	h.pages.Ephemeral = store
-	desk, phone, at := pair(t, h, true)
+	eachView(t, browsertest.Views(), func(t *testing.T, desk *person, i int) {
+		h := newHouse(t, dbtest.Open(t))
+		phone, at := desk.pair(h, i)
+		readsAs(t, desk, at+"/qr/"+desk.at().Query().Get("request"))
+		phone.does(chromedp.Navigate(at+"/qr"), chromedp.SendKeys(chromedp.CSS("#qr-typed"), "bbbb bbbb"), chromedp.Click(chromedp.CSS("#qr-find")))
+		phone.sees(`[role="alert"]`)
+		phone.does(chromedp.Clear(chromedp.CSS("#qr-typed")), chromedp.SendKeys(chromedp.CSS("#qr-typed"), desk.reads("#qr-code")), chromedp.Click(chromedp.CSS("#qr-find")))
+		phone.sees("#page-qr-confirm")
+		desk.goesOn("#qr-refresh")
+		desk.sees(`#page-qr[data-state="scanned"]`)
+		phone.does(chromedp.Click(chromedp.CSS("#qr-allow")))
+		phone.sees("#page-qr-result")
+		desk.goesOn("#qr-refresh")
+		desk.goesOn("#qr-continue")
+		desk.sees("#page-account")
+		desk.does(chromedp.NavigateBack())
+		desk.sees("#page-account")
+		if n := h.rows(`SELECT count(*) FROM sessions`); n != 2 {
+			t.Errorf("%d sessions", n)
+		}
+	})
+}
+
+// goesOn presses what does without script what the script does by itself.
+func (p *person) goesOn(selector string) {
+	p.Helper()
+	if !p.view.Script {
+		p.does(chromedp.Click(chromedp.CSS(selector)))
+	}
+}
+
+// The page that shows the code says by itself what becomes of it.
+func TestAPersonSeesWhatBecomesOfTheCode(t *testing.T) {
+	desk := newPerson(t, browsertest.ViewsOf(true)[3])
 	if desk == nil {
 		return
 	}
-	for _, theme := range []string{"light", "dark"} {
-		desk.prefers(theme)
-		readsAs(t, desk, at+"/qr/"+desk.at().Query().Get("request"))
-	}
+	h := newHouse(t, dbtest.Open(t))
+	store := &shaky{EphemeralState: h.pages.Ephemeral}
+	h.pages.Ephemeral = store
+	phone, at := desk.pair(h, 0)
 	// Declined: the desktop says so by itself, and has the way on.
 	phone.scans(desk, at)
 	desk.sees(`#page-qr[data-state="scanned"]`)
@@ -78,7 +108,7 @@ func TestAPersonSignsADesktopInByPhone(t *testing.T) {
 	if _, err := h.db.Exec(t.Context(), `DELETE FROM ephemeral_items WHERE kind = 'qr'`); err != nil {
 		t.Fatal(err)
 	}
-	desk.does(chromedp.WaitVisible(chromedp.CSS(`#page-qr[data-here*="renewed=1"]`)))
+	desk.sees(`#page-qr[data-here*="renewed=1"]`)
 	if got := desk.at().Query().Get("request"); got == before || got == "" {
 		t.Fatal("the code is the old one")
 	}
@@ -88,47 +118,6 @@ func TestAPersonSignsADesktopInByPhone(t *testing.T) {
 	store.away.Store(false)
 	desk.does(chromedp.Click(chromedp.CSS("#qr-again")))
 	desk.sees("#qr-image")
-	// Allowed: the desktop is signed in by itself.
-	phone.scans(desk, at)
-	phone.does(chromedp.Click(chromedp.CSS("#qr-allow")))
-	phone.sees(`#page-qr-result`)
-	desk.sees("#page-account")
-	desk.does(chromedp.NavigateBack())
-	desk.sees("#page-account")
-	if n := h.rows(`SELECT count(*) FROM sessions`); n != 2 {
-		t.Errorf("%d sessions", n)
-	}
-}
-
-func TestAPersonWithoutScriptSignsADesktopInByPhone(t *testing.T) {
-	h := newHouse(t, dbtest.Open(t))
-	desk, phone, at := pair(t, h, false)
-	if desk == nil {
-		return
-	}
-	code, err := chromedp.Run(desk.ctx, chromedp.Text(chromedp.CSS("#qr-code")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	phone.does(chromedp.Navigate(at+"/qr"), chromedp.SendKeys(chromedp.CSS("#qr-typed"), "bbbb bbbb"), chromedp.Click(chromedp.CSS("#qr-find")))
-	phone.sees(`[role="alert"]`)
-	phone.does(chromedp.Clear(chromedp.CSS("#qr-typed")), chromedp.SendKeys(chromedp.CSS("#qr-typed"), code), chromedp.Click(chromedp.CSS("#qr-find")))
-	phone.sees("#page-qr-confirm")
-	desk.does(chromedp.Click(chromedp.CSS("#qr-refresh")))
-	desk.sees(`#page-qr[data-state="scanned"]`)
-	phone.does(chromedp.Click(chromedp.CSS("#qr-allow")))
-	phone.sees("#page-qr-result")
-	desk.does(chromedp.Click(chromedp.CSS("#qr-refresh")), chromedp.WaitVisible(chromedp.CSS("#qr-continue")), chromedp.Click(chromedp.CSS("#qr-continue")))
-	desk.sees("#page-account")
-}
-
-// prefers sets the colours that the person's system asks for.
-func (p *person) prefers(theme string) {
-	p.Helper()
-	params := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}}
-	if _, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, params); err != nil {
-		p.Fatal(err)
-	}
 }
 
 // readsAs compares the code on the screen with that of content, module by module.

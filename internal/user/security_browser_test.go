@@ -1,7 +1,6 @@
 package user
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -9,6 +8,7 @@ import (
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 
+	"github.com/dialtone-id/dialtone/internal/browsertest"
 	"github.com/dialtone-id/dialtone/internal/db/dbtest"
 )
 
@@ -25,54 +25,41 @@ func (p *person) presses(selector string) {
 	p.does(chromedp.Click(chromedp.CSS(selector)))
 }
 
-// Everything that the room is for, on a phone and on a desktop, with script and
-// without, in both languages.
+// Everything that the room is for.
 func TestAPersonSecuresTheirAccount(t *testing.T) {
-	p := newPerson(t, true)
-	if p == nil {
-		return
-	}
-	for i, c := range []struct {
-		width  int64
-		script bool
-		lang   string
-	}{{375, true, "zh-CN"}, {1280, false, "en"}, {1280, true, "en"}, {375, false, "zh-CN"}} {
-		t.Run(fmt.Sprintf("%d px in %s, script %t", c.width, c.lang, c.script), func(t *testing.T) {
-			h := newHouse(t, dbtest.Open(t))
-			at := h.public()
-			p := &person{t, p.ctx}
-			p.sized(c.width, c.script)
-			p.signInAt(at, c.lang, "1380013800"+fmt.Sprint(i))
-			u := h.only(t)
-			p.presses("#room-security")
-			p.sees("#page-account-security")
+	eachView(t, browsertest.Views(), func(t *testing.T, p *person, i int) {
+		h := newHouse(t, dbtest.Open(t))
+		at := h.public()
+		p.signInAt(at, fixture(i)[3:])
+		u := h.only(t)
+		p.presses("#room-security")
+		p.sees("#page-account-security")
 
-			p.setsPassword()
-			p.setsNames(at)
-			e, codes := p.setsUpAnApp(h, u.ID)
-			p.provesByApp(at, e)
-			p.changesNumber(at, fixture(i + 10)[3:])
-			if got, err := h.users.find(t.Context(), u.ID); err != nil || got.Phone.E164() != fixture(i+10) {
-				t.Errorf("the number is %v, %v", got.Phone, err)
-			}
-			p.losesNumber(at, codes[1], fixture(i + 20)[3:])
-			if got, err := h.users.find(t.Context(), u.ID); err != nil || got.Phone.E164() != fixture(i+20) {
-				t.Errorf("the number is %v, %v", got.Phone, err)
-			}
+		p.setsPassword()
+		p.setsNames(at)
+		e, codes := p.setsUpAnApp(h, u.ID)
+		p.provesByApp(at, e)
+		p.changesNumber(at, fixture(i + 10)[3:])
+		if got, err := h.users.find(t.Context(), u.ID); err != nil || got.Phone.E164() != fixture(i+10) {
+			t.Errorf("the number is %v, %v", got.Phone, err)
+		}
+		p.losesNumber(at, codes[1], fixture(i + 20)[3:])
+		if got, err := h.users.find(t.Context(), u.ID); err != nil || got.Phone.E164() != fixture(i+20) {
+			t.Errorf("the number is %v, %v", got.Phone, err)
+		}
 
-			p.presses("#security-totp-action")
-			p.presses("summary")
-			p.presses("#remove-totp")
-			p.sees("#page-account-security .done")
-			p.presses("#security-password-action")
-			p.presses("summary")
-			p.presses("#remove-password")
-			p.sees("#page-account-security .done")
-			if has, err := h.users.OwnProofs().Available(t.Context(), u.ID); len(has) != 0 || err != nil {
-				t.Errorf("left: %v, %v", has, err)
-			}
-		})
-	}
+		p.presses("#security-totp-action")
+		p.presses("summary")
+		p.presses("#remove-totp")
+		p.sees("#page-account-security .done")
+		p.presses("#security-password-action")
+		p.presses("summary")
+		p.presses("#remove-password")
+		p.sees("#page-account-security .done")
+		if has, err := h.users.OwnProofs().Available(t.Context(), u.ID); len(has) != 0 || err != nil {
+			t.Errorf("left: %v, %v", has, err)
+		}
+	})
 }
 
 func (p *person) setsPassword() {
@@ -176,84 +163,75 @@ func (p *person) forgets(cookie string) {
 
 // Passkeys, with the browser's own authenticator: added, renamed, a proof, removed.
 func TestAPersonKeepsPasskeys(t *testing.T) {
-	p := newPerson(t, true)
-	if p == nil {
-		return
-	}
-	if _, err := chromedp.Call(p.ctx, webauthn.Enable, webauthn.EnableParams{}); err != nil {
-		t.Fatal(err)
-	}
-	for i, c := range []struct {
-		width int64
-		lang  string
-	}{{375, "zh-CN"}, {1280, "en"}} {
-		t.Run(fmt.Sprintf("%d px in %s", c.width, c.lang), func(t *testing.T) {
-			h := newHouse(t, dbtest.Open(t))
-			at := strings.Replace(h.public(), "127.0.0.1", "localhost", 1) // an address has no passkeys
-			if err := h.users.EnablePasskeys(at, "Dialtone", h.short); err != nil {
-				t.Fatal(err)
-			}
-			h.pages.OfferPasskeys = false
-			p := &person{t, p.ctx}
-			device, err := chromedp.Call(p.ctx, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{
-				Options: &webauthn.VirtualAuthenticatorOptions{
-					Protocol: webauthn.AuthenticatorProtocolCtap2, Ctap2version: webauthn.Ctap2versionCtap21,
-					Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true, HasUserVerification: true, IsUserVerified: true,
-					AutomaticPresenceSimulation: true,
-				},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if _, err := chromedp.Call(p.ctx, webauthn.RemoveVirtualAuthenticator, webauthn.RemoveVirtualAuthenticatorParams(device)); err != nil {
-					t.Error(err)
-				}
-			}()
-			p.sized(c.width, true)
-			p.signInAt(at, c.lang, "1380013800"+fmt.Sprint(i))
-			p.does(chromedp.Navigate(at + pathSecurity))
-			p.presses("#security-passkeys-action")
-			p.presses("#add-passkey")
-			p.sees("#passkey-0")
-			p.forgets(provenCookie) // from now on a text message alone is not enough
-			p.does(chromedp.Navigate(at + pathPasskeys))
-			p.presses("#passkey-sign-in")
-			p.sees("#passkey-0")
-			p.presses("#passkey-0 summary")
-			p.does(chromedp.SetValue(chromedp.CSS("#name-0"), "我的手机 📱"))
-			p.types("#name-0", "")
-			p.sees(".done")
-			if said := p.reads("#passkey-0 strong"); said != "我的手机 📱" {
-				t.Errorf("it is called %q", said)
-			}
-			p.does(chromedp.Click(chromedp.CSS("#add-passkey"))) // the device has one
-			p.sees("#passkey-note:not(:empty)")
-
-			// The number is lost, the passkey makes up for it.
-			p.forgets(provenCookie)
-			p.does(chromedp.Navigate(at + pathPhoneLost))
-			p.presses("#passkey-sign-in")
-			p.presses("#lost-continue")
-			p.types("#phone", fixture(i + 10)[3:])
-			p.sees("#change-phone")
-			p.types("#code", testCode)
-			p.sees("#page-account-security .done")
-			if got := h.only(t).Phone.E164(); got != fixture(i+10) {
-				t.Errorf("the number is %s", got)
-			}
-
-			// Without script there is no passkey, and the page says so.
-			p.forgets(provenCookie)
-			p.sized(c.width, false)
-			p.does(chromedp.Navigate(at + pathPasskeys))
-			p.sees("noscript p")
-			p.sized(c.width, true)
-			p.does(chromedp.Navigate(at + pathPasskeys))
-			p.presses("#passkey-sign-in")
-			p.presses("#passkey-0 details:last-of-type summary")
-			p.presses("#remove-0")
-			p.sees(".empty")
+	eachView(t, browsertest.ViewsOf(true), func(t *testing.T, p *person, i int) {
+		if _, err := chromedp.Call(p.ctx, webauthn.Enable, webauthn.EnableParams{}); err != nil {
+			t.Fatal(err)
+		}
+		h := newHouse(t, dbtest.Open(t))
+		at := strings.Replace(h.public(), "127.0.0.1", "localhost", 1) // an address has no passkeys
+		if err := h.users.EnablePasskeys(at, "Dialtone", h.short); err != nil {
+			t.Fatal(err)
+		}
+		h.pages.OfferPasskeys = false
+		_, err := chromedp.Call(p.ctx, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{
+			Options: &webauthn.VirtualAuthenticatorOptions{
+				Protocol: webauthn.AuthenticatorProtocolCtap2, Ctap2version: webauthn.Ctap2versionCtap21,
+				Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true, HasUserVerification: true, IsUserVerified: true,
+				AutomaticPresenceSimulation: true,
+			},
 		})
-	}
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.signInAt(at, fixture(i)[3:])
+		p.does(chromedp.Navigate(at + pathSecurity))
+		p.presses("#security-passkeys-action")
+		p.presses("#add-passkey")
+		p.sees("#passkey-0")
+		p.forgets(provenCookie) // from now on a text message alone is not enough
+		p.does(chromedp.Navigate(at + pathPasskeys))
+		p.presses("#passkey-sign-in")
+		p.sees("#passkey-0")
+		p.presses("#passkey-0 summary")
+		p.does(chromedp.SetValue(chromedp.CSS("#name-0"), "我的手机 📱"))
+		p.types("#name-0", "")
+		p.sees(".done")
+		if said := p.reads("#passkey-0 strong"); said != "我的手机 📱" {
+			t.Errorf("it is called %q", said)
+		}
+		p.does(chromedp.Click(chromedp.CSS("#add-passkey"))) // the device has one
+		p.sees("#passkey-note:not(:empty)")
+
+		// The number is lost, the passkey makes up for it.
+		p.forgets(provenCookie)
+		p.does(chromedp.Navigate(at + pathPhoneLost))
+		p.presses("#passkey-sign-in")
+		p.presses("#lost-continue")
+		p.types("#phone", fixture(i + 10)[3:])
+		p.sees("#change-phone")
+		p.types("#code", testCode)
+		p.sees("#page-account-security .done")
+		if got := h.only(t).Phone.E164(); got != fixture(i+10) {
+			t.Errorf("the number is %s", got)
+		}
+
+		// Without script there is no passkey, and the page says so.
+		p.forgets(provenCookie)
+		p.scripts(false)
+		p.does(chromedp.Navigate(at + pathPasskeys))
+		p.sees("noscript p")
+		p.scripts(true)
+		p.does(chromedp.Navigate(at + pathPasskeys))
+		p.presses("#passkey-sign-in")
+		p.presses("#passkey-0 details:last-of-type summary")
+		p.presses("#remove-0")
+		p.sees(".empty")
+	})
+}
+
+// scripts switches them on or off.
+func (p *person) scripts(on bool) {
+	p.Helper()
+	p.view.Script = on
+	p.view.Show(p.ctx, p.TB)
 }

@@ -7,6 +7,8 @@
   const page = document.getElementById('page-qr');
   const line = document.getElementById('qr-state');
   const form = document.getElementById('qr-form');
+  const posted = document.querySelector('[data-posted]');
+  if (posted) history.replaceState(null, '', posted.value); // coming back sends nothing again
   if (form) {
     form.submit();
     return;
