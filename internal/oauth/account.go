@@ -70,6 +70,9 @@ type call struct {
 	w     http.ResponseWriter
 	r     *http.Request
 	token liveToken
+
+	body   []byte // of an operation that takes an object
+	unread error  // why there is none
 }
 
 type callKey struct{}
@@ -163,22 +166,28 @@ func (a *accountAPI) mount(path, method string) {
 	a.methods[path] = append(a.methods[path], method)
 }
 
-// admit lets the holder of a token through that is good for the operation.
+// admit lets the holder of a token through that is good for the operation, once all
+// of the object is there: a token that ends while a body is held back is good for nothing.
 func (a *accountAPI) admit(o operation) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humachi.Unwrap(ctx)
 		w.Header().Set("Cache-Control", "no-store")
 		shareErrors(w)
+		c := call{w: w, r: r}
+		if o.members != nil {
+			c.body, c.unread = readBody(w, r, maxJSONBytes)
+		}
 		t, err := a.s.accountToken(w, r, o)
 		if err != nil {
-			a.s.refuseBearer(w, r, o, err)
+			a.s.putProblem(w, a.s.bearerProblem(r, o, err))
 			return
 		}
+		c.token = t
 		share(w, r, t.client)
 		caller := user.CallerOf(ctx.Context())
 		caller.ClientID = t.ClientID
 		inner := user.WithCaller(ctx.Context(), caller)
-		next(huma.WithContext(ctx, context.WithValue(inner, callKey{}, call{w, r, t})))
+		next(huma.WithContext(ctx, context.WithValue(inner, callKey{}, c)))
 	}
 }
 
@@ -207,9 +216,9 @@ func (s *Server) accountToken(w http.ResponseWriter, r *http.Request, o operatio
 	return t, err
 }
 
-// refuseBearer answers problem details with the challenge of RFC 6750 section 3,
+// bearerProblem is problem details with the challenge of RFC 6750 section 3,
 // which names the scope or, after RFC 9470 section 3, the age that would do.
-func (s *Server) refuseBearer(w http.ResponseWriter, r *http.Request, o operation, err error) {
+func (s *Server) bearerProblem(r *http.Request, o operation, err error) *problem {
 	p := s.problemOf(r, err)
 	if p.Status < http.StatusInternalServerError {
 		challenge := bearerChallenge(fault.From(err))
@@ -224,7 +233,7 @@ func (s *Server) refuseBearer(w http.ResponseWriter, r *http.Request, o operatio
 		}
 		p.headers.Set("WWW-Authenticate", challenge)
 	}
-	s.putProblem(w, p)
+	return p
 }
 
 // strictBody lets through one JSON object of the operation's members.
@@ -235,15 +244,16 @@ func (a *accountAPI) strictBody(o operation) func(huma.Context, func(huma.Contex
 			a.s.writeProblem(w, r, errJSONType)
 			return
 		}
-		body, err := readBody(w, r, maxJSONBytes)
+		c, _ := ctx.Context().Value(callKey{}).(call)
+		err := c.unread
 		if err == nil {
-			err = checkObject(body, o.members, o.patch)
+			err = checkObject(c.body, o.members, o.patch)
 		}
 		if err != nil {
 			a.s.writeProblem(w, r, err)
 			return
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
+		r.Body = io.NopCloser(bytes.NewReader(c.body))
 		next(ctx)
 	}
 }
