@@ -42,7 +42,7 @@ func (a *accountAPI) phone() {
 	serve(a, operation{
 		id: "create-phone-challenge", method: http.MethodPost, path: "/phone/challenges", status: http.StatusCreated,
 		summary: "Send a code for a change of number, to the current or the new one", fresh: true, strong: true,
-		members: []string{"phone", "locale", "captcha"}, change: conflicts,
+		members: []string{"phone", "locale", "captcha"}, change: limited,
 	}, a.sendPhoneCode)
 	serve(a, operation{
 		id: "put-phone", method: http.MethodPut, path: "/phone",

@@ -89,12 +89,12 @@ func (a *accountAPI) profile() {
 	picture := operation{
 		id: "put-picture", method: http.MethodPut, path: "/picture", summary: "Set the picture: an image of at most 5 MB, which is made square and encoded anew",
 		change: func(o *huma.Operation) {
-			o.Errors = append(o.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
+			o.Errors = append(o.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
 		},
 	}
 	serve(a, picture, func(ctx context.Context, c call, _ *nothing) (*nothing, error) {
 		return nil, a.s.users.ReceivePicture(c.w, c.r.WithContext(ctx), c.userID(), func() error {
-			if _, err := a.s.accountToken(c.w, c.r, picture); err != nil {
+			if _, err := a.s.accountToken(c.r, picture); err != nil {
 				return a.s.bearerProblem(c.r, picture, err)
 			}
 			return nil
