@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,7 +27,10 @@ import (
 // account, everything else account.write; only first-party clients can have them.
 // What touches how the person signs in, or all of their data, needs a sign-in of
 // the last ten minutes besides (RFC 9470).
-const pathAccountAPI = "/v1/account"
+const (
+	pathAccountAPI = "/v1/account"
+	mergePatch     = "application/merge-patch+json" // RFC 7396
+)
 
 var (
 	errNotAPerson   = errInvalidToken.Describe("the access token does not stand for a person")
@@ -55,6 +59,8 @@ type operation struct {
 	members []string // of the JSON object that it takes; nil if it takes none
 	patch   bool     // the object is a JSON merge patch (RFC 7396), in which null removes
 	change  func(*huma.Operation)
+
+	required []string // of members, as the document says
 }
 
 // scope that the operation needs.
@@ -70,6 +76,9 @@ type call struct {
 	w     http.ResponseWriter
 	r     *http.Request
 	token liveToken
+
+	body   []byte // of an operation that takes an object
+	unread error  // why there is none
 }
 
 type callKey struct{}
@@ -116,15 +125,16 @@ func serve[I, O any](a *accountAPI, o operation, handle func(context.Context, ca
 	op := huma.Operation{
 		OperationID: o.id, Method: o.method, Path: path, Summary: o.summary, DefaultStatus: o.status, Tags: []string{"Account"},
 		Security: []map[string][]string{{"oauth": {o.scope()}}}, SkipValidateBody: true, SkipValidateParams: true, MaxBodyBytes: maxJSONBytes,
-		Errors:      []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable},
-		Middlewares: huma.Middlewares{a.admit(o)},
+		Errors:      []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable},
+		Middlewares: huma.Middlewares{a.admit(o)}, Responses: map[string]*huma.Response{},
 	}
 	if o.fresh {
 		op.Description = fmt.Sprintf("Needs a sign-in of the last %.0f minutes; otherwise 401 insufficient_user_authentication with max_age (RFC 9470).", user.FreshSignIn.Minutes())
 	}
 	if o.members != nil {
-		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
-		op.Middlewares = append(op.Middlewares, a.strictBody(o))
+		op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
+		op.Middlewares = append(op.Middlewares, a.strictBody(&o))
+		op.RequestBody = &huma.RequestBody{}
 	}
 	if o.change != nil {
 		o.change(&op)
@@ -145,6 +155,22 @@ func serve[I, O any](a *accountAPI, o operation, handle func(context.Context, ca
 		}
 		return out, nil
 	})
+	o.describe(op, a.api.OpenAPI().Components.Schemas)
+}
+
+// describe amends what huma made of the operation, and takes over what is required.
+func (o *operation) describe(op huma.Operation, schemas huma.Registry) {
+	if !slices.Contains(op.Errors, http.StatusUnprocessableEntity) {
+		delete(op.Responses, strconv.Itoa(http.StatusUnprocessableEntity)) // parameters are names, which are there or not
+	}
+	if o.members == nil {
+		return
+	}
+	object := op.RequestBody.Content["application/json"]
+	o.required = schemas.SchemaFromRef(object.Schema.Ref).Required
+	if o.patch {
+		op.RequestBody.Content[mergePatch] = object
+	}
 }
 
 // mount answers the methods that a path does not have, and preflights. HEAD is
@@ -163,27 +189,33 @@ func (a *accountAPI) mount(path, method string) {
 	a.methods[path] = append(a.methods[path], method)
 }
 
-// admit lets the holder of a token through that is good for the operation.
+// admit lets the holder of a token through that is good for the operation, once all
+// of the object is there: a token that ends while a body is held back is good for nothing.
 func (a *accountAPI) admit(o operation) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humachi.Unwrap(ctx)
 		w.Header().Set("Cache-Control", "no-store")
 		shareErrors(w)
-		t, err := a.s.accountToken(w, r, o)
+		c := call{w: w, r: r}
+		if o.members != nil {
+			c.body, c.unread = readBody(w, r, maxJSONBytes)
+		}
+		t, err := a.s.accountToken(r, o)
 		if err != nil {
-			a.s.refuseBearer(w, r, o, err)
+			a.s.putProblem(w, a.s.bearerProblem(r, o, err))
 			return
 		}
+		c.token = t
 		share(w, r, t.client)
 		caller := user.CallerOf(ctx.Context())
 		caller.ClientID = t.ClientID
 		inner := user.WithCaller(ctx.Context(), caller)
-		next(huma.WithContext(ctx, context.WithValue(inner, callKey{}, call{w, r, t})))
+		next(huma.WithContext(ctx, context.WithValue(inner, callKey{}, c)))
 	}
 }
 
-func (s *Server) accountToken(w http.ResponseWriter, r *http.Request, o operation) (liveToken, error) {
-	raw, err := bearerToken(w, r)
+func (s *Server) accountToken(r *http.Request, o operation) (liveToken, error) {
+	raw, err := bearerToken(r, nil)
 	if err != nil {
 		return liveToken{}, err
 	}
@@ -207,9 +239,9 @@ func (s *Server) accountToken(w http.ResponseWriter, r *http.Request, o operatio
 	return t, err
 }
 
-// refuseBearer answers problem details with the challenge of RFC 6750 section 3,
+// bearerProblem is problem details with the challenge of RFC 6750 section 3,
 // which names the scope or, after RFC 9470 section 3, the age that would do.
-func (s *Server) refuseBearer(w http.ResponseWriter, r *http.Request, o operation, err error) {
+func (s *Server) bearerProblem(r *http.Request, o operation, err error) *problem {
 	p := s.problemOf(r, err)
 	if p.Status < http.StatusInternalServerError {
 		challenge := bearerChallenge(fault.From(err))
@@ -224,26 +256,27 @@ func (s *Server) refuseBearer(w http.ResponseWriter, r *http.Request, o operatio
 		}
 		p.headers.Set("WWW-Authenticate", challenge)
 	}
-	s.putProblem(w, p)
+	return p
 }
 
 // strictBody lets through one JSON object of the operation's members.
-func (a *accountAPI) strictBody(o operation) func(huma.Context, func(huma.Context)) {
+func (a *accountAPI) strictBody(o *operation) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humachi.Unwrap(ctx)
-		if !mediaTypeIs(r.Header, "application/json") && (!o.patch || !mediaTypeIs(r.Header, "application/merge-patch+json")) {
+		if !mediaTypeIs(r.Header, "application/json") && (!o.patch || !mediaTypeIs(r.Header, mergePatch)) {
 			a.s.writeProblem(w, r, errJSONType)
 			return
 		}
-		body, err := readBody(w, r, maxJSONBytes)
+		c, _ := ctx.Context().Value(callKey{}).(call)
+		err := c.unread
 		if err == nil {
-			err = checkObject(body, o.members, o.patch)
+			err = checkObject(c.body, o.members, o.required, o.patch)
 		}
 		if err != nil {
 			a.s.writeProblem(w, r, err)
 			return
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
+		r.Body = io.NopCloser(bytes.NewReader(c.body))
 		next(ctx)
 	}
 }

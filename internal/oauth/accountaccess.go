@@ -194,6 +194,7 @@ func describeExport(o *huma.Operation) {
 }
 
 func mayMiss(o *huma.Operation) { o.Errors = append(o.Errors, http.StatusNotFound) }
+func limited(o *huma.Operation) { o.Errors = append(o.Errors, http.StatusTooManyRequests) }
 func conflicts(o *huma.Operation) {
 	o.Errors = append(o.Errors, http.StatusConflict, http.StatusTooManyRequests)
 }

@@ -101,7 +101,7 @@ func (a *accountAPI) credentials() {
 		return nil, users.SetUsername(ctx, c.userID(), in.Body.Username, c.by())
 	})
 	serve(a, operation{
-		id: "delete-username", method: http.MethodDelete, path: "/username", summary: "Remove the user name", fresh: true,
+		id: "delete-username", method: http.MethodDelete, path: "/username", summary: "Remove the user name", fresh: true, change: limited,
 	}, func(ctx context.Context, c call, _ *nothing) (*nothing, error) {
 		return nil, users.SetUsername(ctx, c.userID(), "", c.by())
 	})
@@ -115,7 +115,7 @@ func (a *accountAPI) credentials() {
 		return nil, users.SetEmail(ctx, c.userID(), in.Body.Email, c.by())
 	})
 	serve(a, operation{
-		id: "delete-email", method: http.MethodDelete, path: "/email", summary: "Remove the e-mail address", fresh: true,
+		id: "delete-email", method: http.MethodDelete, path: "/email", summary: "Remove the e-mail address", fresh: true, change: limited,
 	}, func(ctx context.Context, c call, _ *nothing) (*nothing, error) {
 		return nil, users.SetEmail(ctx, c.userID(), "", c.by())
 	})

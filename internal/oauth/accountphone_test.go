@@ -68,3 +68,43 @@ func TestAccountPhone(t *testing.T) {
 		wantProblem(t, other.api(http.MethodPut, "/phone", change()), 409, "phone_taken")
 	})
 }
+
+// Every request uses up the codes that it brings rightly, and a right one never counts as a wrong one.
+func TestAccountPhoneUsesCodesUp(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		h := w.holderOf(t, newNumber(), accountScopes)
+		u, err := w.users.Get(t.Context(), h.subject)
+		must(t, err)
+		h.number = u.Phone.E164()
+		w.forget(t)
+		currentID, currentCode := h.asksPhoneCode(t, w, "")
+		nextID, nextCode := h.asksPhoneCode(t, w, newNumber())
+		body := map[string]any{"current_challenge_id": currentID, "current_code": currentCode, "challenge_id": nextID, "code": another(nextCode)}
+		wantProblem(t, h.api(http.MethodPut, "/phone", body), 422, "code_incorrect")
+		body["code"] = nextCode
+		wantProblem(t, h.api(http.MethodPut, "/phone", body), 422, "code_expired")
+		var charged int
+		must(t, w.db.QueryRow(t.Context(), `SELECT count(*) FROM sms_numbers WHERE failures <> ''`).Scan(&charged))
+		if charged != 1 { // the new one
+			t.Errorf("wrong codes are charged to %d numbers", charged)
+		}
+
+		w.forget(t)
+		nextID, nextCode = h.asksPhoneCode(t, w, newNumber())
+		body["current_challenge_id"], body["current_code"] = nextID, nextCode
+		wantProblem(t, h.api(http.MethodPut, "/phone", body), 409, "phone_moved")
+		wantProblem(t, h.api(http.MethodPut, "/phone", body), 422, "code_expired")
+		must(t, w.db.QueryRow(t.Context(), `SELECT count(*) FROM sms_numbers WHERE failures <> ''`).Scan(&charged))
+		if charged != 0 {
+			t.Errorf("a right code of another number is charged to %d numbers", charged)
+		}
+	})
+}
+
+// another is a code that is not this one.
+func another(code string) string {
+	if code == "000000" {
+		return "000001"
+	}
+	return "000000"
+}

@@ -86,13 +86,19 @@ func (a *accountAPI) profile() {
 		}
 		return profileOf(u), nil
 	})
-	serve(a, operation{
+	picture := operation{
 		id: "put-picture", method: http.MethodPut, path: "/picture", summary: "Set the picture: an image of at most 5 MB, which is made square and encoded anew",
 		change: func(o *huma.Operation) {
-			o.Errors = append(o.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
+			o.Errors = append(o.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
 		},
-	}, func(ctx context.Context, c call, _ *nothing) (*nothing, error) {
-		return nil, a.s.users.ReceivePicture(c.w, c.r.WithContext(ctx), c.userID())
+	}
+	serve(a, picture, func(ctx context.Context, c call, _ *nothing) (*nothing, error) {
+		return nil, a.s.users.ReceivePicture(c.w, c.r.WithContext(ctx), c.userID(), func() error {
+			if _, err := a.s.accountToken(c.r, picture); err != nil {
+				return a.s.bearerProblem(c.r, picture, err)
+			}
+			return nil
+		})
 	})
 	a.api.OpenAPI().Paths[pathAccountAPI+"/picture"].Put.RequestBody = upload() // told before, huma would read it
 	serve(a, operation{

@@ -179,6 +179,33 @@ func TestChallengeRefusesWhatAnAuthorizeRequestMayNotBe(t *testing.T) {
 	}
 }
 
+// A page of somebody else cannot have its visitors' browsers send messages: a form needs no preflight.
+func TestChallengeTakesNothingFromWebPages(t *testing.T) {
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		header []string
+		taken  bool
+	}{
+		"an app":               {nil, true},
+		"our own origin":       {[]string{"Sec-Fetch-Site", "same-origin", "Origin", w.url}, true},
+		"typed by hand":        {[]string{"Sec-Fetch-Site", "none"}, true},
+		"another site":         {[]string{"Sec-Fetch-Site", "cross-site"}, false},
+		"a sister site":        {[]string{"Sec-Fetch-Site", "same-site", "Origin", w.url}, false},
+		"another site, old":    {[]string{"Origin", "https://evil.example"}, false},
+		"a sandboxed one, old": {[]string{"Origin", "null"}, false},
+	} {
+		before, number := w.inbox.sent.Load(), newNumber()
+		form := ask("phone-app", "", "redirect_uri", "", "state", "", "phone", number, "agreement_version", "2026-11").Values
+		r := w.browser(t).post(pathChallenge, form, c.header...)
+		if sent := w.inbox.sent.Load() > before; sent != c.taken {
+			t.Errorf("%s: sent %v, %d %s", name, sent, r.status, r.body)
+		}
+		if !c.taken {
+			r.wantRefusal(http.StatusBadRequest, "invalid_request")
+		}
+	}
+}
+
 // What needs a decision of the person is made on our pages.
 func TestAppSendsSomePeopleToTheBrowser(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {

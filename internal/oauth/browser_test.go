@@ -33,6 +33,7 @@ type reply struct {
 	status int
 	header http.Header
 	body   string
+	asked  string // method and path
 }
 
 func (b *browser) do(method, path, body string, header ...string) reply {
@@ -53,7 +54,7 @@ func (b *browser) do(method, path, body string, header ...string) reply {
 	if res.StatusCode >= 500 {
 		b.t.Errorf("%s %s: %d %s", method, r.URL.Path, res.StatusCode, text)
 	}
-	return reply{b.t, res.StatusCode, res.Header, string(text)}
+	return reply{b.t, res.StatusCode, res.Header, string(text), method + " " + r.URL.Path}
 }
 
 func (b *browser) get(path string, header ...string) reply {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -67,8 +68,12 @@ type pause struct {
 
 // challenge is POST /oauth2/challenge.
 func (s *Server) challenge(w http.ResponseWriter, r *http.Request) {
-	p, err := formParams(w, r, maxFormBytes)
+	var p params
 	var a *authSession
+	err := s.refuseSites(r)
+	if err == nil {
+		p, err = formParams(w, r, maxFormBytes)
+	}
 	if err == nil {
 		a, err = s.challenged(r, p)
 	}
@@ -89,6 +94,20 @@ func (s *Server) challenge(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, challengeCode{Code: code, Created: a.Person.Created})
+}
+
+// refuseSites refuses what a web page of somebody else sent, by a form that needs no
+// preflight: its visitors' browsers would send messages, each from an address of its own.
+func (s *Server) refuseSites(r *http.Request) error {
+	site, from := r.Header.Get("Sec-Fetch-Site"), r.Header.Get("Origin")
+	u, err := url.Parse(s.issuer)
+	if err != nil {
+		return fmt.Errorf("parse the issuer: %w", err)
+	}
+	if site != "" && site != "none" && site != "same-origin" || from != "" && from != originOf(u) {
+		return errInvalidRequest.Describe("requests of web pages are not taken here")
+	}
+	return nil
 }
 
 // challenged finds out who asks and which sign-in goes on.

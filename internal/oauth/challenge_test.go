@@ -60,6 +60,20 @@ func (w *world) forget(t testing.TB) {
 	}
 }
 
+// A code that is not alive any more is followed by another one, which is as good.
+func TestAppIsSentAnotherCode(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		a, number := w.app(t), newNumber()
+		a.textCode(number)
+		for _, age := range []string{`UPDATE sms_challenges SET expires_at = created_at`, `DELETE FROM sms_ledger`, `DELETE FROM sms_numbers`} {
+			_, err := w.db.Exec(t.Context(), age)
+			must(t, err)
+		}
+		a.give("resend", "1").wantMore(afterCode...)
+		a.give("code", w.inbox.code(t, number)).wantAppCode()
+	})
+}
+
 // What is asked with what, and its first answer, do not depend on whether somebody is known.
 func TestAppLearnsNothingAboutNumbers(t *testing.T) {
 	w := newWorld(t)

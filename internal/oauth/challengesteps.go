@@ -73,10 +73,12 @@ func (s *Server) firstProof(r *http.Request, a *authSession, p params, step stri
 		a.Challenge = nativeChallenge{id: challenge.ID, key: key}.String()
 		return pause{sms: sentOf(challenge)}, nil
 	case stepResend:
-		challenge, puzzle, err := s.textAgain(ctx, c, parseNativeChallenge(a.Challenge), ask)
+		named := parseNativeChallenge(a.Challenge)
+		challenge, puzzle, err := s.textAgain(ctx, c, named, ask)
 		if err != nil {
 			return pause{captcha: puzzle}, err
 		}
+		a.Challenge = nativeChallenge{id: challenge.ID, key: named.key}.String() // another one where the old one cannot be repeated
 		return pause{sms: sentOf(challenge)}, nil
 	case stepPasskey:
 		return s.askPasskey(ctx, a)

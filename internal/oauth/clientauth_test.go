@@ -150,7 +150,7 @@ func TestOnlyFlatObjectsOfStringsPass(t *testing.T) {
 		strings.Repeat(`{"phone":`, 5000) + `1`: 422,
 		`{"phone":` + strings.Repeat("[", 8000) + `1`: 422,
 	} {
-		err := checkObject([]byte(body), members, false)
+		err := checkObject([]byte(body), members, nil, false)
 		if status == 0 && err != nil || status != 0 && (err == nil || fault.From(err).Status != status) {
 			t.Errorf("%.40q: %v, want %d", body, err, status)
 		}

@@ -260,7 +260,7 @@ func (s *Server) strictJSON(members ...string) func(huma.Context, func(huma.Cont
 		}
 		body, err := readBody(w, r, maxJSONBytes)
 		if err == nil {
-			err = checkObject(body, members, false)
+			err = checkObject(body, members, nil, false)
 		}
 		if err != nil {
 			s.writeProblem(w, r, err)
@@ -274,7 +274,7 @@ func (s *Server) strictJSON(members ...string) func(huma.Context, func(huma.Cont
 var errNotJSON = errInvalidRequest.Describe("the request body must be one JSON object")
 
 // checkObject takes null for a string if nullable.
-func checkObject(body []byte, members []string, nullable bool) error {
+func checkObject(body []byte, members, required []string, nullable bool) error {
 	if !utf8.Valid(body) {
 		return errNotJSON
 	}
@@ -309,6 +309,11 @@ func checkObject(body []byte, members []string, nullable bool) error {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errNotJSON
+	}
+	for _, name := range required {
+		if !seen[name] {
+			return errMember.Describe("member %s is required", name)
+		}
 	}
 	return nil
 }

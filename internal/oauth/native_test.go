@@ -229,6 +229,7 @@ func wantProblem(t *testing.T, r reply, status int, code string) {
 	var p struct {
 		Type, Title, Code, Detail string
 		Status                    int
+		Params                    map[string]string
 	}
 	d := json.NewDecoder(strings.NewReader(r.body))
 	d.DisallowUnknownFields()
@@ -238,6 +239,7 @@ func wantProblem(t *testing.T, r reply, status int, code string) {
 	if p.Status != status || r.status != status || p.Code != code || p.Type != "about:blank" || p.Title != http.StatusText(status) || p.Detail == "" {
 		t.Errorf("%d: %+v", r.status, p)
 	}
+	wantDescribed(t, r)
 }
 
 func TestMalformedChallenges(t *testing.T) {

@@ -3,7 +3,6 @@ package oauth
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -12,7 +11,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
-	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/ephemeral"
 	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/oauth/client"
@@ -30,11 +28,11 @@ var (
 	errNotFirstParty = errUnauthorizedClient.Describe("the client is not one of ours")
 )
 
-// Requests that are answered at all, with or without a human check.
+// Requests that are answered at all, an hour.
 const (
-	checksPerNumber  = 10  // an hour
-	checksPerAddress = 40  // an hour; IPv4, or a /64 of IPv6
-	checksPerClient  = 600 // an hour
+	checksPerNumber  = 10  // with or without a human check
+	checksPerAddress = 40  // likewise; IPv4, or a /64 of IPv6
+	checksPerClient  = 600 // with one
 )
 
 // numberCheckInput asks about a number. Every member is a string.
@@ -110,7 +108,10 @@ func (s *Server) askAboutNumber(ctx context.Context, in *numberCheckInput) (take
 		return false, nil, err
 	}
 	index := number.Index(s.vault)
-	if err := s.spendNumberCheck(ctx, c.ID, index); err != nil {
+	if err := s.spendNumberCheck(ctx,
+		ephemeral.Limit{Key: "number-check:number:" + base64.RawURLEncoding.EncodeToString(index), Max: checksPerNumber, Per: time.Hour},
+		ephemeral.Limit{Key: "number-check:address:" + s.addressKey(user.CallerOf(ctx).Address), Max: checksPerAddress, Per: time.Hour},
+	); err != nil {
 		return false, nil, err
 	}
 	binding := captcha.Binding{Flow: []byte("number check|" + c.ID), Number: index, Action: "number check"}
@@ -118,10 +119,10 @@ func (s *Server) askAboutNumber(ctx context.Context, in *numberCheckInput) (take
 		if human < numberCheckLevel {
 			return sms.Challenge{}, sms.ErrHumanCheckRequired.With("level", strconv.Itoa(numberCheckLevel))
 		}
-		_, err := s.users.FindByNumber(ctx, number)
-		taken = err == nil
-		if errors.Is(err, db.ErrNotFound) {
-			err = nil
+		// After the check: anybody can name the client.
+		err := s.spendNumberCheck(ctx, ephemeral.Limit{Key: "number-check:client:" + c.ID, Max: checksPerClient, Per: time.Hour})
+		if err == nil {
+			taken, err = s.users.NumberTaken(ctx, number)
 		}
 		return sms.Challenge{}, err
 	})
@@ -142,12 +143,8 @@ func (s *Server) authenticateFirstParty(r *http.Request, clientID, secret string
 }
 
 // spendNumberCheck counts before anything is answered.
-func (s *Server) spendNumberCheck(ctx context.Context, clientID string, number []byte) error {
-	d, err := s.short.Spend(ctx, []ephemeral.Limit{
-		{Key: "number-check:number:" + base64.RawURLEncoding.EncodeToString(number), Max: checksPerNumber, Per: time.Hour},
-		{Key: "number-check:address:" + s.addressKey(user.CallerOf(ctx).Address), Max: checksPerAddress, Per: time.Hour},
-		{Key: "number-check:client:" + clientID, Max: checksPerClient, Per: time.Hour},
-	})
+func (s *Server) spendNumberCheck(ctx context.Context, limits ...ephemeral.Limit) error {
+	d, err := s.short.Spend(ctx, limits)
 	if err != nil {
 		return fault.Unavailable.Because(err).After(5 * time.Second)
 	}

@@ -63,6 +63,9 @@ func TestNumbersAreToldBehindAHumanCheck(t *testing.T) {
 				t.Errorf("told %d times: %s", told, first.body)
 			}
 		}
+		if n := w.events(t, "user.viewed"); n != 0 { // by operator, as the person would read it
+			t.Errorf("%d records of a question in the record of whom it was about", n)
+		}
 		if check.levels[0] != 2 {
 			t.Errorf("level %d", check.levels[0])
 		}
@@ -109,4 +112,23 @@ func TestAskingAboutNumbersIsLimited(t *testing.T) {
 			t.Errorf("%d of 45 from one address", asked)
 		}
 	})
+}
+
+// Only a human check costs the app anything: others, who know its client_id, cannot use up what it may ask.
+func TestAskingWithoutAProofCostsTheAppNothing(t *testing.T) {
+	w := newWorld(t)
+	w.server.tellTaken, w.server.captcha = true, &gate{}
+	b := w.browser(t)
+	question := func(i int) (map[string]any, []string) {
+		return map[string]any{"client_id": "own", "phone": newNumber()}, []string{"Test-Address", fmt.Sprintf("198.51.%d.%d", i/200, i%200+1)}
+	}
+	for i := range checksPerClient {
+		body, from := question(i)
+		puzzleOf(t, b.checkNumber(body, from...), "captcha_required")
+	}
+	body, from := question(0)
+	body["captcha"] = puzzleOf(t, b.checkNumber(body, from...), "captcha_required")
+	if r := b.checkNumber(body, from...); r.status != http.StatusOK {
+		t.Errorf("%d %s", r.status, r.body)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -47,4 +48,26 @@ func (s *Server) describeAPI(api huma.API) *huma.OpenAPI {
 	}}
 	described.Components = &components
 	return &described
+}
+
+// describeProblems puts what refusals are in the place of what the library takes
+// them for. It comes after the last operation.
+func describeProblems(api *huma.OpenAPI) {
+	schemas := api.Components.Schemas
+	refusal := schemas.Schema(reflect.TypeFor[problem](), true, "Problem")
+	for _, item := range api.Paths {
+		for _, o := range []*huma.Operation{item.Get, item.Put, item.Post, item.Patch, item.Delete} {
+			if o == nil {
+				continue
+			}
+			for _, answer := range o.Responses {
+				if content := answer.Content["application/problem+json"]; content != nil {
+					content.Schema = refusal
+				}
+			}
+		}
+	}
+	for _, unused := range []string{"ErrorModel", "ErrorDetail"} {
+		delete(schemas.Map(), unused)
+	}
 }

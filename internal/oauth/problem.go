@@ -18,6 +18,8 @@ type problem struct {
 	Code   string `json:"code" doc:"Stable and machine-readable; decide by this" example:"sms_too_soon"`
 	Detail string `json:"detail" doc:"One English sentence for developers"`
 
+	Params map[string]string `json:"params,omitempty" doc:"What a message for people may name, such as n or field"`
+
 	// Captcha is there with captcha_required and captcha_failed: the same request with its proof may go through.
 	Captcha *captcha.Puzzle `json:"captcha,omitempty" doc:"Human check to solve, by its type"`
 
@@ -28,7 +30,7 @@ type problem struct {
 func (s *Server) problemOf(r *http.Request, err error) *problem {
 	f := s.told(r.Context(), err)
 	p := &problem{
-		Type: "about:blank", Title: http.StatusText(f.Status), Status: f.Status, Code: f.Code, Detail: f.Description,
+		Type: "about:blank", Title: http.StatusText(f.Status), Status: f.Status, Code: f.Code, Detail: f.Description, Params: f.Params,
 		headers: http.Header{"Cache-Control": {"no-store"}},
 	}
 	if f.RetryAfter > 0 {

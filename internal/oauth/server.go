@@ -155,6 +155,7 @@ func (s *Server) API(r chi.Router) {
 	s.Native(api)
 	s.numberCheck(api)
 	s.account(r, api)
+	describeProblems(api.OpenAPI())
 	r.HandleFunc(pathOpenAPI, allow(s.openAPI(api), s.writeProblem, http.MethodGet, http.MethodHead))
 }
 

@@ -20,7 +20,11 @@ var (
 // claims of the token's scopes.
 func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
 	shareErrors(w)
-	raw, err := bearerToken(w, r)
+	form, err := tokenForm(w, r)
+	var raw string
+	if err == nil {
+		raw, err = bearerToken(r, form)
+	}
 	if err != nil {
 		s.bearerError(w, r, err)
 		return
@@ -46,9 +50,22 @@ func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, claims)
 }
 
+// tokenForm is the form of a POST, which may have the access token in it.
+func tokenForm(w http.ResponseWriter, r *http.Request) (params, error) {
+	if r.Method != http.MethodPost || !mediaTypeIs(r.Header, "application/x-www-form-urlencoded") {
+		return nil, nil //nolint:nilnil // no parameters
+	}
+	body, err := readBody(w, r, maxFormBytes)
+	if err != nil {
+		return nil, err
+	}
+	return parseParams(string(body))
+}
+
 // bearerToken takes the access token from the one place it was sent in (RFC 6750
-// section 2): the Authorization header, or the form of a POST. Never the URL.
-func bearerToken(w http.ResponseWriter, r *http.Request) (string, error) {
+// section 2): the Authorization header, or a form, nil where there can be none.
+// Never the URL.
+func bearerToken(r *http.Request, form params) (string, error) {
 	query, err := queryParams(r, maxAuthorizeBytes)
 	if err != nil {
 		return "", err
@@ -56,21 +73,9 @@ func bearerToken(w http.ResponseWriter, r *http.Request) (string, error) {
 	if query.get("access_token") != "" {
 		return "", errInvalidRequest.Describe("an access token never travels in a URL")
 	}
-	headers := r.Header.Values("Authorization")
+	headers, inBody := r.Header.Values("Authorization"), form.get("access_token")
 	if len(headers) > 1 {
 		return "", errInvalidRequest.Describe("the Authorization header was sent more than once")
-	}
-	var inBody string
-	if r.Method == http.MethodPost && mediaTypeIs(r.Header, "application/x-www-form-urlencoded") {
-		body, err := readBody(w, r, maxFormBytes)
-		if err != nil {
-			return "", err
-		}
-		form, err := parseParams(string(body))
-		if err != nil {
-			return "", err
-		}
-		inBody = form.get("access_token")
 	}
 	switch {
 	case len(headers) == 1 && inBody != "":

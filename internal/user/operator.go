@@ -37,6 +37,16 @@ func (s *Service) FindByNumber(ctx context.Context, n sms.Number) (User, error) 
 	return acc.User, s.record(ctx, "user.viewed", operator, acc.ID, nil)
 }
 
+// NumberTaken says whether a number has an account, whatever its state. Whose it is
+// stays unsaid, so that nothing is on record about them.
+func (s *Service) NumberTaken(ctx context.Context, n sms.Number) (taken bool, err error) {
+	err = s.db.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM identifiers WHERE kind = 'phone' AND lookup = $1)`, n.Index(s.vault)).Scan(&taken)
+	if err != nil {
+		return false, fmt.Errorf("look for a number: %w", err)
+	}
+	return taken, nil
+}
+
 // Filter says which accounts to list; the zero Filter takes all.
 type Filter struct {
 	Status string     // "" for any

@@ -33,10 +33,11 @@ type PhoneChange struct {
 }
 
 // ProvePhone uses up a proof of the number that the account has, which begins a
-// change of it. Faults: ErrPhoneMoved for a proof of another number, code_expired if
-// it was used before.
+// change of it. Faults: ErrPhoneMoved for a proof of another number, which is used up
+// as well; code_expired if it was used before.
 func (s *Service) ProvePhone(ctx context.Context, userID string, p sms.Proof) error {
-	return s.db.Tx(ctx, func(ctx context.Context) error {
+	var moved bool
+	err := s.db.Tx(ctx, func(ctx context.Context) error {
 		if err := p.Consume(ctx); err != nil {
 			return err
 		}
@@ -44,11 +45,13 @@ func (s *Service) ProvePhone(ctx context.Context, userID string, p sms.Proof) er
 		if err != nil && !isNotFound(err) {
 			return err
 		}
-		if acc.ID != userID {
-			return ErrPhoneMoved
-		}
+		moved = acc.ID != userID
 		return nil
 	})
+	if err == nil && moved {
+		return ErrPhoneMoved
+	}
+	return err
 }
 
 // ChangePhone moves an account from one number to another, proven one. The old number

@@ -69,7 +69,11 @@ func (p *Pages) savePicture(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
-	if err = p.Users.ReceivePicture(w, r, u.ID); err == nil {
+	err = p.Users.ReceivePicture(w, r, u.ID, func() error {
+		_, _, err := p.Users.SessionOf(r)
+		return err
+	})
+	if err == nil {
 		seeRoom(w, r, "/account/profile", "picture")
 		return nil
 	}

@@ -1,6 +1,7 @@
 package user
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"mime"
@@ -25,20 +26,21 @@ var errPictureMissing = fault.New(http.StatusUnprocessableEntity, "picture_missi
 // ReceivePicture is SetPicture with the image of a request: the part "picture" of
 // multipart/form-data, or the body itself under image/*. It never reads more than
 // the bound and gives slow phones a minute. What a refused request goes on to send
-// is dropped, since a sender would otherwise see a broken connection.
-func (s *Service) ReceivePicture(w http.ResponseWriter, r *http.Request, userID string) error {
+// is dropped, since a sender would otherwise see a broken connection. still is asked
+// once all of the image is there, before anything changes; what it says is returned.
+func (s *Service) ReceivePicture(w http.ResponseWriter, r *http.Request, userID string, still func() error) error {
 	control := http.NewResponseController(w)
 	// A server that cannot change its limits keeps them.
 	_ = control.SetReadDeadline(time.Now().Add(uploadTime))
 	_ = control.SetWriteDeadline(time.Now().Add(uploadTime + 30*time.Second))
-	err := s.takePicture(r, userID)
+	err := s.takePicture(r, userID, still)
 	if err != nil {
 		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, uploadDrained))
 	}
 	return err
 }
 
-func (s *Service) takePicture(r *http.Request, userID string) error {
+func (s *Service) takePicture(r *http.Request, userID string, still func() error) error {
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	whole := strings.HasPrefix(kind, "image/")
 	if err != nil || !whole && (kind != "multipart/form-data" || params["boundary"] == "") {
@@ -49,7 +51,7 @@ func (s *Service) takePicture(r *http.Request, userID string) error {
 	}
 	body := http.MaxBytesReader(nil, io.NopCloser(r.Body), uploadMaxBytes)
 	if whole {
-		return s.keepUpload(r, userID, body)
+		return s.keepUpload(r, userID, counted{Reader: body, still: still})
 	}
 	parts := multipart.NewReader(body, params["boundary"])
 	for {
@@ -58,14 +60,13 @@ func (s *Service) takePicture(r *http.Request, userID string) error {
 			return uploadFault(err, errMalformed.Because(err))
 		}
 		if part.FormName() == "picture" {
-			return s.keepUpload(r, userID, part)
+			return s.keepUpload(r, userID, counted{Reader: part, still: still})
 		}
 	}
 }
 
-func (s *Service) keepUpload(r *http.Request, userID string, image io.Reader) error {
-	file := &counted{Reader: image}
-	_, err := s.SetPicture(r.Context(), userID, file)
+func (s *Service) keepUpload(r *http.Request, userID string, file counted) error {
+	_, err := s.SetPicture(r.Context(), userID, &file)
 	if file.n == 0 { // the button was pressed without a file
 		return errPictureMissing.Because(err)
 	}
@@ -89,14 +90,19 @@ func uploadFault(err, otherwise error) error {
 	return otherwise
 }
 
-// counted is a file of which is known how much was read.
+// counted is a file of which is known how much was read. It ends with what still
+// says then.
 type counted struct {
 	io.Reader
-	n int64
+	n     int64
+	still func() error
 }
 
 func (f *counted) Read(b []byte) (int, error) {
 	n, err := f.Reader.Read(b)
 	f.n += int64(n)
+	if errors.Is(err, io.EOF) {
+		err = cmp.Or(f.still(), err)
+	}
 	return n, err
 }
