@@ -36,6 +36,30 @@ func TestACodeIsWorthNothingAfterLogout(t *testing.T) {
 	})
 }
 
+// Withdrawing an app means what is under way as well.
+func TestACodeIsWorthNothingAfterConsentIsWithdrawn(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		b := w.browser(t)
+		q := thirdRequest()
+		tokens := b.redeem(q, q.wantCode(b.post("/consent", b.consentForm(b.signIn(b.authorize(q), newNumber()), "allow"))))
+		sub, _ := sid(t, tokens)
+		pending, ours := thirdRequest(), webRequest()
+		code, own := pending.wantCode(b.authorize(pending)), ours.wantCode(b.authorize(ours))
+
+		must(t, w.users.Withdraw(t.Context(), sub, "third"))
+		if r := b.redeem(pending, code); r.status != http.StatusBadRequest || r.text("error") != "invalid_grant" {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+		if r := b.redeem(ours, own); r.status != http.StatusOK {
+			t.Errorf("an app of ours, which needs no consent: %d %s", r.status, r.body)
+		}
+		again := thirdRequest()
+		if r := b.redeem(again, again.wantCode(b.post("/consent", b.consentForm(b.authorize(again), "allow")))); r.status != http.StatusOK {
+			t.Errorf("allowed again: %d %s", r.status, r.body)
+		}
+	})
+}
+
 // What an operator does about a person ends everything that the person had, for good:
 // it does not come back when the account is enabled, and whoever held the old number
 // does not learn the new one.
