@@ -206,8 +206,9 @@ type Consent struct {
 	Flow, Session string // Session is the sid the page was made for; the POST repeats it
 	Client        Client
 	RedirectHost  string
-	Scopes        []string
-	Masked        string // who is signed in
+	Scopes        []string // none where the person is only asked whether to go on
+	Masked        string   // who is signed in
+	Once          bool     // the answer is not remembered, since any program could claim to be the client
 }
 
 func (p Consent) facts() facts {

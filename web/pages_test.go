@@ -103,6 +103,7 @@ func TestPagesHaveTheirIDs(t *testing.T) {
 		"register-gone":          {"page-register", "code", "password", "register", "change-phone"},
 		"passkey-setup":          {"page-passkey-setup", "add-passkey", "passkey-continue", "passkey-later", "passkey-never", "passkey-note"},
 		"consent":                {"page-consent", "consent-allow", "consent-deny", "client-logo"},
+		"consent-once":           {"page-consent", "consent-allow", "consent-deny", "client-logo"},
 		"logout":                 {"page-logout", "logout-confirm", "logout-cancel"},
 		"signed-out":             {"page-signed-out"},
 		"error":                  {"page-error", "error-code", "error-description"},

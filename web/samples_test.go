@@ -229,6 +229,10 @@ func samplesOf(logo string) map[string]Page {
 			Common: Common{FormAction: "http://127.0.0.1:4711"}, Flow: "Zk3mP0aQ", Session: "0199c2", Client: red,
 			RedirectHost: "127.0.0.1:4711", Masked: masked, Scopes: []string{"openid", "phone"},
 		},
+		"consent-once": Consent{
+			Common: Common{FormAction: "com.example.shop:/cb"}, Flow: "Zk3mP0aQ", Session: "0199c2", Client: *shop,
+			RedirectHost: "com.example.shop:", Masked: masked, Once: true,
+		},
 		"consent-long": Consent{
 			Flow: "Zk3mP0aQ", Session: "0199c2", Client: long, Masked: masked, Scopes: []string{"openid", "a:scope:without:any:space:" + strings.Repeat("x", 60)},
 			RedirectHost: strings.Repeat("a-long-label.", 8) + "shop.example",

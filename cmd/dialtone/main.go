@@ -49,7 +49,7 @@ func exitCode(err error) int {
 		return 0
 	case errors.Is(err, errUsage):
 		return 2
-	case errors.As(err, &invalid):
+	case errors.As(err, &invalid), errors.Is(err, db.ErrServed):
 		return 3
 	case errors.Is(err, db.ErrNotFound):
 		return 4

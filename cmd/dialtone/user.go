@@ -20,7 +20,7 @@ func (a *app) user() *cobra.Command {
 		a.userVerb("disable", "Refuse an account everywhere, from the next request on", (*user.Service).Disable),
 		a.userVerb("enable", "Let a disabled account in again", (*user.Service).Enable),
 		a.userVerb("delete", "Erase an account at once; its number is free again", (*user.Service).Delete),
-		a.userSetPhone(), a.userReleaseNumber(), a.userImport(), a.userExport())
+		a.userSetPhone(), a.userReleaseNumber(), a.userImport(), a.userExport(), a.userSignOut())
 }
 
 // withUser runs a verb on the account that an argument names: a sub, or a number
@@ -209,6 +209,28 @@ func (a *app) userReleaseNumber() *cobra.Command {
 			})
 		},
 	}
+}
+
+func (a *app) userSignOut() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use: "sign-out --all", Short: "End every session and token of everybody, as after restoring a backup", Args: exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !all {
+				return fmt.Errorf("%w: --all is needed, to say that everybody is meant", errUsage)
+			}
+			return a.withCore(cmd.Context(), func(ctx context.Context, core *server.Core) error {
+				n, err := core.Users.SignOutAll(ctx)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "signed out of everything: %d accounts\n", n)
+				return err
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "everybody; there is no way back")
+	return cmd
 }
 
 func (a *app) userExport() *cobra.Command {

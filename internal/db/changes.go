@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -23,8 +24,8 @@ func (d *DB) Touch(ctx context.Context, topic string) error {
 // looks every interval until ctx ends. The first look reports every topic that
 // was ever touched, since what the caller loaded before may be older. Versions
 // are kept in the table, so an outage delays a report and never loses it; it is
-// logged once.
-func (d *DB) Watch(ctx context.Context, interval time.Duration, changed func(topic string)) {
+// logged once. A topic for which changed fails is reported again with the next look.
+func (d *DB) Watch(ctx context.Context, interval time.Duration, changed func(topic string) error) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	seen := map[string]int64{}
@@ -53,34 +54,45 @@ const lookTime = 5 * time.Second
 
 // look reports the topics whose version is not the one seen last. A version
 // may be lower after a restore, which is a change as well.
-func (d *DB) look(ctx context.Context, seen map[string]int64, changed func(topic string)) error {
+func (d *DB) look(ctx context.Context, seen map[string]int64, changed func(topic string) error) error {
+	found, err := d.versions(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for topic, version := range found {
+		if last, ok := seen[topic]; ok && last == version {
+			continue
+		}
+		if err := changed(topic); err != nil {
+			errs = append(errs, fmt.Errorf("take in changes of %s: %w", topic, err))
+			continue
+		}
+		seen[topic] = version // not before: what is seen is not reported again
+	}
+	return errors.Join(errs...)
+}
+
+// versions are those of all topics, read to the end.
+func (d *DB) versions(ctx context.Context) (map[string]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	rows, err := d.Query(Unasked(ctx), `SELECT topic, version FROM changes`)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer rows.Close()
-	var topics []string
+	found := map[string]int64{}
 	for rows.Next() {
 		var topic string
 		var version int64
 		if err := rows.Scan(&topic, &version); err != nil {
-			return err
+			return nil, err
 		}
-		if last, ok := seen[topic]; !ok || last != version {
-			seen[topic] = version
-			topics = append(topics, topic)
-		}
+		found[topic] = version
 	}
 	if err := rows.Err(); err != nil {
-		return err
+		return nil, err
 	}
-	if err := rows.Close(); err != nil { // before the caller's own queries
-		return err
-	}
-	for _, topic := range topics {
-		changed(topic)
-	}
-	return nil
+	return found, rows.Close()
 }

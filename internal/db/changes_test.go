@@ -20,12 +20,16 @@ import (
 type watched struct {
 	mu     sync.Mutex
 	topics []string
+	refuse error // of the next report
 }
 
-func (w *watched) changed(topic string) {
+func (w *watched) changed(topic string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.topics = append(w.topics, topic)
+	err := w.refuse
+	w.refuse = nil
+	return err
 }
 
 // take returns the topics since the last take, sorted.
@@ -137,6 +141,42 @@ func TestWatchOutlivesAnOutageAndMissesNothing(t *testing.T) {
 	}
 }
 
+// A look that breaks off after some rows, and a caller that cannot take the news, are
+// no report: both come again, the rest does not.
+func TestWatchReportsAgainWhatWasNotTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := dbtest.Open(t)
+		exec := func(statement string) {
+			t.Helper()
+			if _, err := d.Exec(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		touch(t, d, "clients", "keys")
+		exec(`ALTER TABLE changes RENAME TO kept`)
+		exec(`CREATE VIEW changes AS SELECT topic, CASE WHEN topic = 'keys' THEN NULL ELSE version END AS version FROM kept ORDER BY topic`)
+		var w watched
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { d.Watch(ctx, time.Second, w.changed) })
+		time.Sleep(5 * time.Second)
+		w.expect(t)
+		exec(`DROP VIEW changes`)
+		exec(`ALTER TABLE kept RENAME TO changes`)
+		time.Sleep(2 * time.Second)
+		w.expect(t, "clients", "keys")
+
+		w.mu.Lock()
+		w.refuse = errors.New("not now")
+		w.mu.Unlock()
+		touch(t, d, "keys")
+		time.Sleep(10 * time.Second)
+		w.expect(t, "keys", "keys")
+		cancel()
+		wg.Wait()
+	})
+}
+
 func TestWatchNoticesOtherProcesses(t *testing.T) {
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		d, other := dbtest.OpenURL(t, url), dbtest.OpenURL(t, url)
@@ -145,11 +185,12 @@ func TestWatchNoticesOtherProcesses(t *testing.T) {
 		reported := make(chan string)
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			d.Watch(ctx, 5*time.Millisecond, func(topic string) {
+			d.Watch(ctx, 5*time.Millisecond, func(topic string) error {
 				select {
 				case reported <- topic:
 				case <-ctx.Done():
 				}
+				return nil
 			})
 		})
 		for _, topic := range []string{"keys", "clients", "keys"} {

@@ -110,10 +110,11 @@ func (s *Server) authenticate(r *http.Request, p params) (*client.Client, error)
 }
 
 // verify looks at what a client presents; c is nil for one that nobody knows, and
-// costs as much as a wrong secret. Secrets can be guessed, so failures of whoever
-// presents one are counted by client and address, and too many are refused before
-// anything is compared. A public client has nothing to guess: it is never refused
-// for what others behind its address do.
+// costs as much as a wrong secret. Failures of whoever presents a secret are counted by
+// client and address. A weak secret can be guessed, so it is counted before it is
+// compared, and after too many nothing is. What nobody can guess is compared first: the
+// right one is never refused for what others behind its address do, and nor is a public
+// client.
 func (s *Server) verify(ctx context.Context, c *client.Client, given credentials) error {
 	guessable := c == nil || !c.Public()
 	switch {
@@ -123,28 +124,39 @@ func (s *Server) verify(ctx context.Context, c *client.Client, given credentials
 		return errInvalidClient
 	}
 	key := s.guesses.key(given.clientID, user.CallerOf(ctx).Address)
-	if wait := s.guesses.refused(key); wait > 0 {
-		return errTooManyFailures.After(wait)
+	counted := false
+	count := func(delta int64) error {
+		counted = true
+		return s.countFailure(ctx, c, key, delta)
 	}
 	var err error = errInvalidClient
 	if c == nil || given.method == c.TokenEndpointAuthMethod {
-		err = s.clients.CheckSecret(ctx, c, given.secret)
+		err = s.clients.CheckSecret(ctx, c, given.secret, count)
 	}
-	if errors.Is(err, errInvalidClient) {
-		s.countFailure(ctx, c, key)
+	if !errors.Is(err, errInvalidClient) || counted {
+		return err
+	}
+	if failed := count(1); errors.Is(failed, errTooManyFailures) {
+		return failed
 	}
 	return err
 }
 
-// countFailure never fails the request: that has been refused already.
-func (s *Server) countFailure(ctx context.Context, c *client.Client, key string) {
-	tooMany, err := s.guesses.failed(ctx, key)
+// countFailure answers errTooManyFailures for one too many. A store that does not answer
+// is logged, and refuses a weak secret.
+func (s *Server) countFailure(ctx context.Context, c *client.Client, key string, delta int64) error {
+	wait, first, err := s.guesses.count(ctx, key, delta)
 	switch {
 	case err != nil:
 		s.log.WarnContext(ctx, "a failed client authentication was not counted", s.requestID(ctx), slog.Any("error", err))
-	case tooMany:
+		return err
+	case first:
 		s.log.WarnContext(ctx, "too many failed client authentications", s.requestID(ctx), clientID(c))
 	}
+	if wait > 0 {
+		return errTooManyFailures.After(wait)
+	}
+	return nil
 }
 
 // logRefused notes a client that could not prove who it is. Being throttled is

@@ -38,15 +38,33 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) {
 		s.carryOn(w, r, f, q, v)
 		return
 	}
-	s.site.Render(w, r, http.StatusOK, web.Consent{
+	page := web.Consent{
 		Common:       s.common(r, q.uiLocales, formAction(q.target)),
 		Flow:         f.ID,
 		Session:      v.session.ID,
 		Client:       *clientView(q.client),
 		RedirectHost: redirectHost(q),
-		Scopes:       q.Scope,
 		Masked:       masked(v.user),
-	})
+		Once:         s.unverifiable(q),
+	}
+	if !s.onlyConfirmed(q) {
+		page.Scopes = q.Scope
+	}
+	s.site.Render(w, r, http.StatusOK, page)
+}
+
+// unverifiable says whether any program on the person's device could pretend to be
+// the client: it has no secret, and its redirect URI, a scheme of its own or a loopback
+// port, proves nothing about who listens there (RFC 8252 section 8.6). The issuer's own
+// origin, plain http for a developer, is where this server listens.
+func (s *Server) unverifiable(q *authRequest) bool {
+	return q.client.Public() && q.target.Scheme != "https" && !strings.HasPrefix(q.RedirectURI, s.issuer+"/")
+}
+
+// onlyConfirmed says whether the page asks for no consent: only whether the person meant
+// to go on to this app of the company's own.
+func (s *Server) onlyConfirmed(q *authRequest) bool {
+	return q.client.FirstParty && s.unverifiable(q) && !q.asks(promptConsent)
 }
 
 // redirectHost is where the answer goes, as a person can judge it: a host, or
@@ -113,19 +131,20 @@ func (s *Server) denyConsent(w http.ResponseWriter, r *http.Request, f user.Flow
 }
 
 func (s *Server) allowConsent(w http.ResponseWriter, r *http.Request, f user.Flow, q *authRequest, v visitor) {
-	if err := s.remember(r.Context(), q, v.session.UserID); err != nil {
-		s.errorPage(w, r, f.UILocales, err)
-		return
+	if !s.onlyConfirmed(q) {
+		if err := s.remember(r.Context(), q, v.session.UserID); err != nil {
+			s.errorPage(w, r, f.UILocales, err)
+			return
+		}
 	}
 	s.flows.End(w, f)
 	s.issue(w, r, q, v.session)
 }
 
 // consented says whether the person allowed this client all of these scopes
-// before. For an app that anybody could pretend to be the memory does not count
-// (RFC 8252 section 8.6): its redirect URI proves nothing about who listens.
+// before. For an app that anybody could pretend to be the memory does not count.
 func (s *Server) consented(ctx context.Context, q *authRequest, userID string) (bool, error) {
-	if q.client.ApplicationType == "native" && q.client.Public() && q.target.Scheme != "https" {
+	if s.unverifiable(q) {
 		return false, nil
 	}
 	allowed, err := s.consent(ctx, userID, q.ClientID)

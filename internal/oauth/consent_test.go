@@ -150,15 +150,6 @@ func TestConsentTakesOneOfTwoAnswersOnce(t *testing.T) {
 	}
 }
 
-// An app that anybody can pretend to be is asked for each time (RFC 8252 section 8.6).
-func TestConsentOfUnprovableAppsIsNotRemembered(t *testing.T) {
-	w := newWorld(t)
-	b := w.browser(t)
-	q := ask("native", "http://127.0.0.1:4711/cb")
-	q.wantCode(b.post("/consent", b.consentForm(b.signIn(b.authorize(q), newNumber()), "allow")))
-	b.consentForm(b.authorize(q), "allow")
-}
-
 // Pages that are answered at once keep the scopes of all of them.
 func TestConcurrentConsentsAddUp(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {

@@ -73,6 +73,9 @@ func (s *Server) next(ctx context.Context, q *authRequest, v visitor) (step, err
 		return stepConsent, nil
 	}
 	if q.client.FirstParty {
+		if s.unverifiable(q) && !freshLogin(q, v.session) {
+			return stepConsent, nil // or any program gets a code from a session without anybody seeing it
+		}
 		return stepIssue, nil
 	}
 	remembered, err := s.consented(ctx, q, v.session.UserID)

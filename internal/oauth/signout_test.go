@@ -1,7 +1,9 @@
 package oauth
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"testing"
@@ -32,6 +34,75 @@ func TestACodeIsWorthNothingAfterLogout(t *testing.T) {
 		b.endSession("id_token_hint", hint).wantPage(http.StatusOK, "page-signed-out")
 		if r := b.redeem(q, code); r.status != http.StatusBadRequest || r.text("error") != "invalid_grant" {
 			t.Errorf("%d %s", r.status, r.body)
+		}
+	})
+}
+
+// After a restored backup nothing stands that rests on a sign-in of before, however many
+// accounts there are.
+func TestSigningEverybodyOut(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		w.knowTestNumber()
+		must(t, w.db.Tx(t.Context(), func(ctx context.Context) error {
+			for i := range 1100 {
+				if _, err := w.db.Exec(ctx, `INSERT INTO users (id, status, claims, created_at, updated_at) VALUES ($1, 'active', '{}', 0, 0)`,
+					fmt.Sprintf("%08x", i*3_900_000)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		b := w.browser(t)
+		first := webRequest()
+		tokens := b.redeem(first, first.wantCode(b.signIn(b.authorize(first), testNumber)))
+		native := b.redeemSMS("app", b.challenge(agreed(testNumber)).text("challenge_id"), "246810")
+		pending := webRequest()
+		code := pending.wantCode(b.authorize(pending))
+
+		n, err := w.users.SignOutAll(t.Context())
+		if err != nil || n != 1101 {
+			t.Fatalf("%d accounts, %v", n, err)
+		}
+		if !b.dead(t, "web", tokens) || b.refresh("app", native.text("refresh_token")).status != http.StatusBadRequest {
+			t.Error("tokens stand")
+		}
+		if r := b.redeem(pending, code); r.text("error") != "invalid_grant" {
+			t.Errorf("a code: %d %s", r.status, r.body)
+		}
+		none := webRequest("prompt", "none")
+		none.wantError(b.authorize(none), w.url, "login_required")
+		var behind int
+		must(t, w.db.QueryRow(t.Context(), `SELECT count(*) FROM users WHERE grants_after = 0`).Scan(&behind))
+		if behind != 0 || w.events(t, "user.all_signed_out") != 1 {
+			t.Errorf("%d accounts were left out, %d records", behind, w.events(t, "user.all_signed_out"))
+		}
+		again := webRequest()
+		if b.dead(t, "web", b.redeem(again, again.wantCode(b.signIn(b.authorize(again), testNumber)))) {
+			t.Error("nobody can sign in any more")
+		}
+	})
+}
+
+// Withdrawing an app means what is under way as well.
+func TestACodeIsWorthNothingAfterConsentIsWithdrawn(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		b := w.browser(t)
+		q := thirdRequest()
+		tokens := b.redeem(q, q.wantCode(b.post("/consent", b.consentForm(b.signIn(b.authorize(q), newNumber()), "allow"))))
+		sub, _ := sid(t, tokens)
+		pending, ours := thirdRequest(), webRequest()
+		code, own := pending.wantCode(b.authorize(pending)), ours.wantCode(b.authorize(ours))
+
+		must(t, w.users.Withdraw(t.Context(), sub, "third"))
+		if r := b.redeem(pending, code); r.status != http.StatusBadRequest || r.text("error") != "invalid_grant" {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+		if r := b.redeem(ours, own); r.status != http.StatusOK {
+			t.Errorf("an app of ours, which needs no consent: %d %s", r.status, r.body)
+		}
+		again := thirdRequest()
+		if r := b.redeem(again, again.wantCode(b.post("/consent", b.consentForm(b.authorize(again), "allow")))); r.status != http.StatusOK {
+			t.Errorf("allowed again: %d %s", r.status, r.body)
 		}
 	})
 }

@@ -69,14 +69,19 @@ func (t *throttle) refused(key string) time.Duration {
 	return until.Sub(now)
 }
 
-// failed counts one failure and says whether it was one too many.
-func (t *throttle) failed(ctx context.Context, key string) (tooMany bool, err error) {
+// count adds failures, or takes one back, and says how long the key has to wait if they
+// are too many, and whether this is the first of them.
+func (t *throttle) count(ctx context.Context, key string, delta int64) (wait time.Duration, first bool, err error) {
+	if wait := t.refused(key); wait > 0 && delta > 0 {
+		return wait, false, nil
+	}
 	now := t.now()
 	minute := now.Truncate(failureWindow)
-	total, err := t.store.Add(ctx, "client-auth:"+key+":"+strconv.FormatInt(minute.Unix(), 36), 1, 2*failureWindow)
-	if err != nil || total < maxFailures {
-		return false, err
+	total, err := t.store.Add(ctx, "client-auth:"+key+":"+strconv.FormatInt(minute.Unix(), 36), delta, 2*failureWindow)
+	if err != nil || total <= maxFailures {
+		return 0, false, err
 	}
+	end := minute.Add(failureWindow)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.until) >= 10_000 { // somebody tries many names; the past ones go first
@@ -87,7 +92,7 @@ func (t *throttle) failed(ctx context.Context, key string) (tooMany bool, err er
 		}
 	}
 	if len(t.until) < 10_000 {
-		t.until[key] = minute.Add(failureWindow)
+		t.until[key] = end
 	}
-	return true, nil
+	return end.Sub(now), total == maxFailures+1, nil
 }

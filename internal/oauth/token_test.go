@@ -203,16 +203,29 @@ func TestGuessingClientSecretsIsThrottled(t *testing.T) {
 	try := func(clientID, with, address string) reply {
 		return b.post("/oauth2/token", url.Values{"grant_type": {"client_credentials"}}, "Authorization", basic(clientID, with), "Test-Address", address)
 	}
-	for i := range maxFailures {
-		if r := try("machine", "wrong", "198.51.100.1"); r.status != http.StatusUnauthorized {
-			t.Fatalf("failure %d: %d", i, r.status)
+	const weak = "short-secret"
+	_, err := w.clients.Create(t.Context(), client.Client{ID: "weak", TokenEndpointAuthMethod: client.AuthClientSecretBasic,
+		GrantTypes: []string{client.GrantClientCredentials}, Scope: "read"}, weak, client.SourceOperator)
+	must(t, err)
+	for _, id := range []string{"machine", "weak"} {
+		for i := range maxFailures {
+			if r := try(id, "wrong", "198.51.100.1"); r.status != http.StatusUnauthorized {
+				t.Fatalf("%s: failure %d: %d", id, i, r.status)
+			}
+		}
+		r := try(id, "wrong", "198.51.100.1")
+		if r.status != http.StatusTooManyRequests || r.header.Get("Retry-After") == "" || r.text("error") != "temporarily_unavailable" {
+			t.Fatalf("%s: after %d failures: %d %s", id, maxFailures, r.status, r.body)
 		}
 	}
-	r := try("machine", secret, "198.51.100.1")
-	if r.status != http.StatusTooManyRequests || r.header.Get("Retry-After") == "" || r.text("error") != "temporarily_unavailable" {
-		t.Fatalf("the right secret after %d failures: %d %s", maxFailures, r.status, r.body)
+	// Nobody guesses a long secret, so its owner is not locked out; a short one might have been guessed.
+	if r := try("machine", secret, "198.51.100.1"); r.status != http.StatusOK {
+		t.Errorf("the right strong secret after %d failures: %d", maxFailures, r.status)
 	}
-	if r := try("machine", secret, "198.51.100.2"); r.status != http.StatusOK {
+	if r := try("weak", weak, "198.51.100.1"); r.status != http.StatusTooManyRequests {
+		t.Errorf("the right weak secret after %d failures: %d", maxFailures, r.status)
+	}
+	if r := try("weak", weak, "198.51.100.2"); r.status != http.StatusOK {
 		t.Errorf("from elsewhere: %d", r.status)
 	}
 	if r := try("resource", secret, "198.51.100.1"); r.status != http.StatusOK {
@@ -221,15 +234,49 @@ func TestGuessingClientSecretsIsThrottled(t *testing.T) {
 	for i := range maxFailures {
 		try("machine", "wrong", "2001:db8:1:2::"+string(rune('1'+i%9)))
 	}
-	if r := try("machine", secret, "2001:db8:1:2:3:4:5:6"); r.status != http.StatusTooManyRequests {
+	if r := try("machine", "wrong", "2001:db8:1:2:3:4:5:6"); r.status != http.StatusTooManyRequests {
 		t.Errorf("the same network: %d", r.status)
 	}
-	if r := try("machine", secret, "2001:db8:1:3::1"); r.status != http.StatusOK {
+	if r := try("machine", "wrong", "2001:db8:1:3::1"); r.status != http.StatusUnauthorized {
 		t.Errorf("another network: %d", r.status)
 	}
 	now = now.Add(failureWindow)
-	if r := try("machine", secret, "198.51.100.1"); r.status != http.StatusOK {
+	if r := try("weak", weak, "198.51.100.1"); r.status != http.StatusOK {
 		t.Errorf("a minute later: %d", r.status)
+	}
+}
+
+// However many come at once: as many guesses are compared as failures are allowed. Those
+// who know the secret are not counted, however many they are.
+func TestABurstOfGuessesIsCountedBeforeItIsCompared(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	now := time.Now()
+	w.server.guesses.now = func() time.Time { return now }
+	const weak = "short-secret"
+	_, err := w.clients.Create(t.Context(), client.Client{ID: "weak", TokenEndpointAuthMethod: client.AuthClientSecretBasic,
+		GrantTypes: []string{client.GrantClientCredentials}, Scope: "read"}, weak, client.SourceOperator)
+	must(t, err)
+	burst := func(n int, with, address string) map[int]int {
+		var mu sync.Mutex
+		got := map[int]int{}
+		var wait sync.WaitGroup
+		for range n {
+			wait.Go(func() {
+				r := b.post("/oauth2/token", url.Values{"grant_type": {"client_credentials"}}, "Authorization", basic("weak", with), "Test-Address", address)
+				mu.Lock()
+				defer mu.Unlock()
+				got[r.status]++
+			})
+		}
+		wait.Wait()
+		return got
+	}
+	if got := burst(100, weak, "198.51.100.2"); got[http.StatusOK] != 100 {
+		t.Errorf("the right secret: %v", got)
+	}
+	if got := burst(300, "wrong", "198.51.100.1"); got[http.StatusUnauthorized] != maxFailures || got[http.StatusTooManyRequests] != 300-maxFailures {
+		t.Errorf("guesses: %v", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -21,20 +22,21 @@ func (s *Server) housekeep(ctx context.Context) {
 		wait.Go(func() { s.reseal(ctx) })
 	}
 	wait.Go(func() {
-		s.core.DB.Watch(ctx, 500*time.Millisecond, func(topic string) { s.changed(ctx, topic) })
+		s.core.DB.Watch(ctx, 500*time.Millisecond, func(topic string) error { return s.changed(ctx, topic) })
 	})
 	wait.Wait()
 }
 
-func (s *Server) changed(ctx context.Context, topic string) {
+func (s *Server) changed(ctx context.Context, topic string) error {
 	switch topic {
 	case "clients":
 		s.core.Clients.Forget()
 	case "keys":
 		if err := s.core.Ring.Reload(ctx); err != nil {
-			s.log.WarnContext(ctx, "reload the key ring", "error", err)
+			return fmt.Errorf("reload the key ring: %w", err)
 		}
 	}
+	return nil
 }
 
 // reseal runs once after a start with more than one master secret.

@@ -50,14 +50,28 @@ func (ps proxies) clientAddress(r *http.Request) netip.Addr {
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
+		hop, ok := parseHop(strings.TrimSpace(hops[i]))
+		if !ok {
 			return addr
 		}
-		addr = hop.Unmap()
+		addr = hop
 		if !ps.trust(addr) {
 			return addr
 		}
 	}
 	return addr
+}
+
+// parseHop reads an address as proxies write it: bare, in brackets, or with a port.
+func parseHop(raw string) (netip.Addr, bool) {
+	if hop, err := netip.ParseAddrPort(raw); err == nil {
+		return hop.Addr().Unmap(), true
+	}
+	if inner, ok := strings.CutPrefix(raw, "["); ok {
+		if raw, ok = strings.CutSuffix(inner, "]"); !ok {
+			return netip.Addr{}, false
+		}
+	}
+	hop, err := netip.ParseAddr(raw)
+	return hop.Unmap(), err == nil
 }

@@ -83,9 +83,11 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Server, err error)
 	if s.core, err = OpenCore(ctx, c, o.Log); err != nil {
 		return nil, err
 	}
-	if s.unlock, err = s.core.DB.LockServer(ctx); err != nil {
+	unlock, err := s.core.DB.LockServer(ctx)
+	if err != nil {
 		return nil, err
 	}
+	s.unlock = unlock
 	if err := s.core.Clients.Sync(ctx, staticClients(c)); err != nil {
 		return nil, fmt.Errorf("clients of the configuration: %w", err)
 	}

@@ -40,10 +40,12 @@ func bubble(t *testing.T, replicas int, p signing.Policy, f func(t *testing.T, d
 		for _, r := range rings {
 			wait.Go(func() { r.Run(ctx) })
 			wait.Go(func() {
-				d.Watch(ctx, lag, func(string) {
-					if err := r.Reload(ctx); err != nil && ctx.Err() == nil {
+				d.Watch(ctx, lag, func(string) error {
+					err := r.Reload(ctx)
+					if err != nil && ctx.Err() == nil {
 						t.Error(err)
 					}
+					return err
 				})
 			})
 		}

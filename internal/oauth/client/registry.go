@@ -77,13 +77,13 @@ func (r *Registry) Forget() {
 // CheckSecret says whether secret is the client's: ErrAuthentication if not. A c of nil, a client
 // that nobody knows, takes as long as a wrong secret. Weak secrets that were brought along wait for
 // argon2id, at most two at once, and for nothing if they were right within ten minutes;
-// fault.Unavailable if the wait is too long.
-func (r *Registry) CheckSecret(ctx context.Context, c *Client, secret string) error {
+// fault.Unavailable if the wait is too long. Only such a secret can be guessed; see Guess.
+func (r *Registry) CheckSecret(ctx context.Context, c *Client, secret string, guess Guess) error {
 	var id, hash string
 	if c != nil {
 		id, hash = c.ID, c.SecretHash
 	}
-	match, err := r.secrets.matches(ctx, id, hash, secret)
+	match, err := r.secrets.matches(ctx, id, hash, secret, guess)
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func TestLifeOfAClient(t *testing.T) {
 		if strings.Contains(c.SecretHash, secret) {
 			t.Error("the secret is stored in clear")
 		}
-		ok(t, r.CheckSecret(t.Context(), c, secret))
+		ok(t, r.CheckSecret(t.Context(), c, secret, nil))
 
 		changed := *c
 		changed.Name, changed.Scope = "Store", "openid"
@@ -104,13 +104,13 @@ func TestLifeOfAClient(t *testing.T) {
 		if c = get(t, r, "shop"); c.Name != "Store" || c.AllowsScope("phone") {
 			t.Errorf("updated %+v", c)
 		}
-		ok(t, r.CheckSecret(t.Context(), c, secret))
+		ok(t, r.CheckSecret(t.Context(), c, secret, nil))
 
 		fresh, err := r.RotateSecret(t.Context(), "shop")
 		ok(t, err)
 		c = get(t, r, "shop")
-		ok(t, r.CheckSecret(t.Context(), c, fresh))
-		if err := r.CheckSecret(t.Context(), c, secret); !errors.Is(err, client.ErrAuthentication) {
+		ok(t, r.CheckSecret(t.Context(), c, fresh, nil))
+		if err := r.CheckSecret(t.Context(), c, secret, nil); !errors.Is(err, client.ErrAuthentication) {
 			t.Errorf("the old secret: %v", err)
 		}
 

@@ -43,6 +43,18 @@ const (
 	provenCount = 10_000
 )
 
+// Guess counts what may be a guess at a weak secret: by 1 before it is compared, however many
+// come at once, and by -1 if it was none. Its error is the answer then, and nothing is compared;
+// nil counts nothing.
+type Guess func(delta int64) error
+
+func (g Guess) count(delta int64) error {
+	if g == nil {
+		return nil
+	}
+	return g(delta)
+}
+
 // secrets hashes and compares client secrets.
 type secrets struct {
 	vault  *signing.Vault
@@ -97,9 +109,9 @@ func (s *secrets) hash(ctx context.Context, clientID, secret string) (string, er
 
 // matches compares in constant time. A missing hash is compared with the dummy and never
 // matches. Errors are those of waiting for argon2id's turn and of a damaged hash.
-func (s *secrets) matches(ctx context.Context, clientID, hash, secret string) (bool, error) {
+func (s *secrets) matches(ctx context.Context, clientID, hash, secret string, guess Guess) (bool, error) {
 	if strings.HasPrefix(hash, slowPrefix) {
-		return s.matchesSlow(ctx, clientID, hash, secret)
+		return s.matchesSlow(ctx, clientID, hash, secret, guess)
 	}
 	known := strings.HasPrefix(hash, keyedPrefix)
 	if !known {
@@ -112,26 +124,38 @@ func (s *secrets) matches(ctx context.Context, clientID, hash, secret string) (b
 // matchesSlow remembers what was right, so that a client with a weak secret pays argon2id once
 // in ten minutes. What is remembered is an HMAC under a key of this process over the stored
 // hash as well, so a new secret is never answered from memory of the old one.
-func (s *secrets) matchesSlow(ctx context.Context, clientID, hash, secret string) (bool, error) {
+func (s *secrets) matchesSlow(ctx context.Context, clientID, hash, secret string, guess Guess) (bool, error) {
 	if len(secret) > maxSecret {
-		return false, nil
+		return false, guess.count(1)
 	}
 	proof := s.proof(clientID, hash, secret)
-	if at, ok := s.proven.GetIfPresent(proof); ok && time.Since(at) < provenFor {
+	if s.remembered(proof) {
 		return true, nil
 	}
 	if err := s.wait(ctx); err != nil {
 		return false, err
 	}
 	defer s.done()
+	if s.remembered(proof) { // while this one waited
+		return true, nil
+	}
+	if err := guess.count(1); err != nil {
+		return false, err
+	}
 	match, err := argon2id.ComparePasswordAndHash(secret, hash)
 	if err != nil {
 		return false, fmt.Errorf("compare client secret: %w", err)
 	}
 	if match {
 		s.proven.Set(proof, time.Now())
+		_ = guess.count(-1) // it was right, whatever becomes of the count
 	}
 	return match, nil
+}
+
+func (s *secrets) remembered(proof [sha256.Size]byte) bool {
+	at, ok := s.proven.GetIfPresent(proof)
+	return ok && time.Since(at) < provenFor
 }
 
 func (s *secrets) proof(clientID, hash, secret string) (sum [sha256.Size]byte) {

@@ -33,12 +33,12 @@ func TestCheckSecret(t *testing.T) {
 		{"weak", weak, true}, {"weak", weak, true}, {"weak", "Short-secret", false}, {"weak", "", false}, {"weak", strings.Repeat("x", 1<<20), false},
 		{"shop", "", false}, {"shop", strong, false},
 	} {
-		err := r.CheckSecret(t.Context(), get(t, r, test.id), test.secret)
+		err := r.CheckSecret(t.Context(), get(t, r, test.id), test.secret, nil)
 		if test.right && err != nil || !test.right && !errors.Is(err, client.ErrAuthentication) {
 			t.Errorf("%s with %d characters, right=%v: %v", test.id, len(test.secret), test.right, err)
 		}
 	}
-	if err := r.CheckSecret(t.Context(), nil, strong); !errors.Is(err, client.ErrAuthentication) {
+	if err := r.CheckSecret(t.Context(), nil, strong, nil); !errors.Is(err, client.ErrAuthentication) {
 		t.Errorf("unknown client: %v", err)
 	}
 	if h := get(t, r, "weak").SecretHash; !strings.HasPrefix(h, "$argon2id$") {
@@ -57,7 +57,7 @@ func TestAHashIsWorthNothingInAnotherRow(t *testing.T) {
 	_, err := d.Exec(t.Context(), `UPDATE clients SET secret_hash = $1 WHERE client_id = 'theirs'`, get(t, r, "mine").SecretHash)
 	ok(t, err)
 	r.Forget()
-	if err := r.CheckSecret(t.Context(), get(t, r, "theirs"), secret); !errors.Is(err, client.ErrAuthentication) {
+	if err := r.CheckSecret(t.Context(), get(t, r, "theirs"), secret, nil); !errors.Is(err, client.ErrAuthentication) {
 		t.Errorf("a copied hash: %v", err)
 	}
 }
@@ -70,7 +70,7 @@ func TestSecretsOutliveARotationOfTheMasterSecret(t *testing.T) {
 		v, err := signing.OpenVault(t.Context(), d, masters)
 		ok(t, err)
 		r := client.NewRegistry(d, v, audit.New(d))
-		ok(t, r.CheckSecret(t.Context(), get(t, r, "m"), secret))
+		ok(t, r.CheckSecret(t.Context(), get(t, r, "m"), secret, nil))
 	}
 }
 
@@ -80,13 +80,13 @@ func TestAWeakSecretIsRememberedForAWhile(t *testing.T) {
 	r := registry(t, dbtest.Open(t))
 	create(t, r, machine("weak"), "short-secret")
 	weak := get(t, r, "weak")
-	ok(t, r.CheckSecret(t.Context(), weak, "short-secret"))
+	ok(t, r.CheckSecret(t.Context(), weak, "short-secret", nil))
 	var group sync.WaitGroup
 	start := time.Now()
 	for range 50 {
 		group.Go(func() {
 			for range 1000 {
-				if err := r.CheckSecret(context.Background(), weak, "short-secret"); err != nil {
+				if err := r.CheckSecret(context.Background(), weak, "short-secret", nil); err != nil {
 					t.Error(err)
 				}
 			}
@@ -99,7 +99,7 @@ func TestAWeakSecretIsRememberedForAWhile(t *testing.T) {
 	if _, err := r.RotateSecret(t.Context(), "weak"); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.CheckSecret(t.Context(), get(t, r, "weak"), "short-secret"); !errors.Is(err, client.ErrAuthentication) {
+	if err := r.CheckSecret(t.Context(), get(t, r, "weak"), "short-secret", nil); !errors.Is(err, client.ErrAuthentication) {
 		t.Errorf("the old secret after a rotation: %v", err)
 	}
 }
@@ -122,14 +122,14 @@ func TestSyncWritesOnlyWhatChanged(t *testing.T) {
 		if n := sync(strong, weak, public); n != 0 {
 			t.Errorf("a start without changes committed %d times", n)
 		}
-		ok(t, r.CheckSecret(t.Context(), get(t, r, "shop"), strong.Secret))
+		ok(t, r.CheckSecret(t.Context(), get(t, r, "shop"), strong.Secret, nil))
 
 		strong.Secret, weak.Secret, public.Name = strings.Repeat("S", 40), "other-secret", "App"
 		if n := sync(strong, weak, public); n != 1 {
 			t.Errorf("a start with changes committed %d times", n)
 		}
-		ok(t, r.CheckSecret(t.Context(), get(t, r, "shop"), strong.Secret))
-		ok(t, r.CheckSecret(t.Context(), get(t, r, "weak"), weak.Secret))
+		ok(t, r.CheckSecret(t.Context(), get(t, r, "shop"), strong.Secret, nil))
+		ok(t, r.CheckSecret(t.Context(), get(t, r, "weak"), weak.Secret, nil))
 		if get(t, r, "app").Name != "App" {
 			t.Error("changed metadata was not written")
 		}
@@ -143,7 +143,7 @@ func TestSyncWritesOnlyWhatChanged(t *testing.T) {
 			t.Errorf("a client that stays away was written again, %d commits", n)
 		}
 		sync(strong, weak, public)
-		ok(t, r.CheckSecret(t.Context(), get(t, r, "shop"), strong.Secret))
+		ok(t, r.CheckSecret(t.Context(), get(t, r, "shop"), strong.Secret, nil))
 
 		want := 3 + 3 + 1 + 1 // created, changed, left, returned
 		if got := events(t, d); len(got) != want {
@@ -207,7 +207,7 @@ func TestServersThatStartAtOnceAgree(t *testing.T) {
 		group.Wait()
 		r.Forget()
 		for _, s := range static {
-			ok(t, r.CheckSecret(t.Context(), get(t, r, s.ID), s.Secret))
+			ok(t, r.CheckSecret(t.Context(), get(t, r, s.ID), s.Secret, nil))
 		}
 	})
 }
@@ -221,7 +221,7 @@ func BenchmarkCheckSecret(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := r.CheckSecret(b.Context(), c, secret); err != nil {
+				if err := r.CheckSecret(b.Context(), c, secret, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

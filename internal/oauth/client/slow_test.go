@@ -27,7 +27,7 @@ func TestSlowSecretsQueueAndAreRemembered(t *testing.T) {
 		check := func(what string, want error) {
 			t.Helper()
 			start := time.Now()
-			match, err := s.matches(t.Context(), "weak", hash, "short-secret")
+			match, err := s.matches(t.Context(), "weak", hash, "short-secret", nil)
 			if !errors.Is(err, want) || match != (want == nil) {
 				t.Errorf("%s: %v, %v, want %v", what, match, err, want)
 			}

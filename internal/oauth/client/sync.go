@@ -131,7 +131,7 @@ func (r *Registry) keepsSecret(ctx context.Context, c *change, secret string) (b
 	if c.client.Public() {
 		return c.hash == "", nil
 	}
-	return r.secrets.matches(ctx, c.client.ID, c.hash, secret)
+	return r.secrets.matches(ctx, c.client.ID, c.hash, secret, nil)
 }
 
 func (r *Registry) apply(ctx context.Context, c change) error {

@@ -159,7 +159,11 @@ func (e *Engine) commit(ctx context.Context, w *work) error {
 // create inserts the grant. A code that was redeemed before is refused, and what it was redeemed
 // for is revoked: of the two who had it, one stole it (RFC 6749 section 4.1.2).
 func (e *Engine) create(ctx context.Context, w *work) error {
-	err := e.grants.Create(ctx, e.dated(w))
+	create := e.grants.Create
+	if !w.client.FirstParty {
+		create = e.grants.CreateConsented
+	}
+	err := create(ctx, e.dated(w))
 	if errors.Is(err, grant.ErrUsed) {
 		if failed := e.revoke(ctx, w.grant.ID, grant.ReasonCodeReused); failed != nil {
 			return failed

@@ -135,6 +135,8 @@ func (w *world) client(id string) *client.Client {
 	ok(w.t, err)
 	made, err := w.clients.Get(context.Background(), id)
 	ok(w.t, err)
+	w.exec(`INSERT INTO consents (user_id, client_id, scope, granted_at, changed_at)
+		SELECT id, $1, 'openid phone offline_access', 0, 0 FROM users WHERE id = $2`, id, person)
 	return made
 }
 

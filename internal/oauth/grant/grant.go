@@ -24,8 +24,8 @@ var (
 	ErrUsed = errors.New("grant exists already")
 	// ErrUserInactive means that the person was disabled or deleted meanwhile.
 	ErrUserInactive = errors.New("user is not active")
-	// ErrSignedOut means that the sign-in behind a code was ended before it was redeemed:
-	// the browser session, or everything that the person had.
+	// ErrSignedOut means that what was behind a code was ended before it was redeemed:
+	// the browser session, everything that the person had, or what they allowed the client.
 	ErrSignedOut = errors.New("the sign-in was ended")
 )
 

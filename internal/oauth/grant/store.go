@@ -15,13 +15,23 @@ import (
 // no later sign-out of everything, and its browser session, if it has one, goes on. One
 // statement, the compare-and-set of code redemption. ErrUsed if the id exists, else
 // ErrUserInactive or ErrSignedOut.
-func (s *Store) Create(ctx context.Context, g Grant) error {
+func (s *Store) Create(ctx context.Context, g Grant) error { return s.create(ctx, g, "") }
+
+// CreateConsented is Create for a client that has only what the person allowed it: if they
+// withdrew that since, ErrSignedOut.
+func (s *Store) CreateConsented(ctx context.Context, g Grant) error {
+	return s.create(ctx, g, "AND EXISTS (SELECT 1 FROM consents WHERE user_id = $3 AND client_id = $2)")
+}
+
+// create takes one more condition, a literal of the two above, so that grants without it pay nothing for it.
+func (s *Store) create(ctx context.Context, g Grant, condition string) error {
 	n, err := s.db.Exec(ctx, `
 		INSERT INTO grants (id, client_id, user_id, session_id, scope, audience, auth_time, amr, acr,
 			salt, generation, rotated_at, created_at, expires_at)
 		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
 		WHERE EXISTS (SELECT 1 FROM users WHERE id = $3 AND status = 'active' AND grants_after < $7)
 			AND ($4 = '' OR EXISTS (SELECT 1 FROM sessions WHERE id = $4 AND user_id = $3 AND ended_at IS NULL AND expires_at > $15))
+			`+condition+`
 		ON CONFLICT (id) DO NOTHING`,
 		append(columns(g), db.Micros(time.Now()))...)
 	switch {
