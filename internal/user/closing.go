@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/fault"
+	"github.com/dialtone-id/dialtone/internal/sms"
 )
 
 // ErrClosing is told to nobody but the person who typed the right code.
@@ -89,23 +91,27 @@ func (s *Service) keepAccount(ctx context.Context, h held, a Attempt) (SignedIn,
 	return s.takeUp(ctx, h, a, "account.deletion_cancelled", `
 		UPDATE users SET status = 'active', closes_at = NULL, updated_at = $1, seen_at = $1,
 			grants_after = CASE WHEN grants_after < $1 THEN $1 ELSE grants_after + 1 END
-		WHERE id = $2 AND status = 'closing' AND closes_at = $3 AND EXISTS (
-			SELECT 1 FROM identifiers i WHERE i.kind = 'phone' AND i.lookup = $4 AND i.user_id = users.id)
+		WHERE id = $2 AND status = 'closing' AND closes_at = $3 AND (NOT CAST($5 AS BOOLEAN) OR EXISTS (
+			SELECT 1 FROM identifiers i WHERE i.kind = 'phone' AND i.lookup = $4 AND i.user_id = users.id))
 		RETURNING grants_after`)
 }
 
 // takeUp signs in to the account of a held sign-in after update, given the time,
-// the account, its mark and its number, found it as it was. Fault: flow_expired.
+// the account, its mark, its number and whether that is what was proven, found it
+// as it was. Fault: flow_expired.
 func (s *Service) takeUp(ctx context.Context, h held, a Attempt, event, update string) (in SignedIn, err error) {
-	n, err := h.number()
-	if err != nil {
-		return SignedIn{}, err
+	var n sms.Number
+	bySMS := slices.Contains(h.AMR, "sms")
+	if bySMS {
+		if n, err = h.number(); err != nil {
+			return SignedIn{}, err
+		}
 	}
 	a.AgreementVersion, a.AMR, a.ACR = h.Note, h.AMR, h.ACR
 	err = s.db.Tx(ctx, func(ctx context.Context) error {
 		now := time.Now()
 		var after int64
-		err := s.db.QueryRow(ctx, update, db.Micros(now), h.UserID, h.Mark, n.Index(s.vault)).Scan(&after)
+		err := s.db.QueryRow(ctx, update, db.Micros(now), h.UserID, h.Mark, n.Index(s.vault), bySMS).Scan(&after)
 		if isNotFound(err) {
 			return ErrFlowExpired
 		}
@@ -115,6 +121,11 @@ func (s *Service) takeUp(ctx context.Context, h held, a Attempt, event, update s
 		in = SignedIn{AuthTime: authTime(now, after)}
 		if in.User, err = s.find(ctx, h.UserID); err != nil {
 			return err
+		}
+		if bySMS {
+			if err := s.verifyNumber(ctx, &in.User, now); err != nil {
+				return err
+			}
 		}
 		if err := s.record(ctx, event, "user:"+h.UserID, h.UserID, nil); err != nil {
 			return err

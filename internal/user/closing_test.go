@@ -260,7 +260,34 @@ func (h *house) held(phone string) held {
 	if !errors.Is(err, ErrClosing) && !errors.Is(err, ErrRecycled) {
 		h.t.Fatalf("nothing holds the sign-in: %v", err)
 	}
-	return held{UserID: in.User.ID, Number: phone, Code: in.against.Code, At: time.Now().UnixMicro(), Mark: in.mark}
+	return held{UserID: in.User.ID, Number: phone, Code: in.against.Code, At: time.Now().UnixMicro(), Mark: in.mark, AMR: in.AMR, ACR: in.ACR}
+}
+
+// An operator's number is proven by the code that keeps or claims its account, too.
+func TestAHeldSignInProvesTheNumber(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		h := newHouse(t, d)
+		for i, how := range []func(context.Context, held, Attempt) (SignedIn, error){h.users.keepAccount, h.users.claim} {
+			u, err := h.users.Create(t.Context(), number(t, fixture(i)), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			query := `UPDATE users SET status = 'closing', closes_at = $1 WHERE id = $2`
+			if i == 1 {
+				query = `UPDATE users SET created_at = $1 - 100 * 86400000000, seen_at = 0 WHERE id = $2`
+			}
+			if _, err := d.Exec(t.Context(), query, db.Micros(time.Now().Add(time.Hour)), u.ID); err != nil {
+				t.Fatal(err)
+			}
+			in, err := how(t.Context(), h.held(fixture(i)), Attempt{Browser: true})
+			if err != nil || in.User.PhoneVerifiedAt.IsZero() {
+				t.Errorf("%d: verified %v, %v", i, in.User.PhoneVerifiedAt, err)
+			}
+			if n := h.rows(`SELECT count(*) FROM identifiers WHERE user_id = $1 AND verified_at > 0`, u.ID); n != 1 {
+				t.Errorf("%d: not on record", i)
+			}
+		}
+	})
 }
 
 func TestADelayOfNothingErasesAtOnce(t *testing.T) {

@@ -152,7 +152,7 @@ func (p *Pages) attempt(r *http.Request, f Flow) (Attempt, error) {
 // number that was proven, zero for none, note the terms that were agreed to.
 func (p *Pages) stopped(w http.ResponseWriter, r *http.Request, f Flow, n sms.Number, note string, in SignedIn, err error) (bool, error) {
 	switch {
-	case errors.Is(err, ErrDisabled), errors.Is(err, ErrClosing) && n.IsZero():
+	case errors.Is(err, ErrDisabled):
 		p.showError(w, r, f, p.faultOf(r.Context(), err), "/login?flow="+f.ID) // another account may do
 		return true, nil
 	case errors.Is(err, ErrClosing), errors.Is(err, ErrRecycled), errors.Is(err, ErrSecondFactor):

@@ -22,7 +22,7 @@ const heldFor = freshSignIn
 // somebody who walks away.
 type held struct {
 	UserID string `json:"u"`
-	Number string `json:"n"`           // E.164
+	Number string `json:"n"`           // E.164; "" for an account without one that was proven
 	Note   string `json:"v,omitempty"` // the terms agreed to, as sms.Proof has it
 	Code   string `json:"c"`           // of the fault that holds it
 	At     int64  `json:"t"`           // microseconds since 1970

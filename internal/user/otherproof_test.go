@@ -53,6 +53,46 @@ func TestAClosingAccountIsKeptByItsPasskey(t *testing.T) {
 	})
 }
 
+// Whoever has no number takes it back by what they sign in with.
+func TestAClosingAccountWithoutANumberIsKept(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		h := newHouse(t, d)
+		u := h.withPassword(0, "anna")
+		key := newAuthenticator(t)
+		h.enrol(h.signIn(fixture(0)), key)
+		if _, err := h.users.ReleaseNumber(t.Context(), u.Phone); err != nil {
+			t.Fatal(err)
+		}
+		if in, err := h.byKey(key); err != nil || in.User.ID != u.ID {
+			t.Fatalf("not readmitted: %v", err)
+		}
+		b := h.browser()
+		for name, signIn := range map[string]func() (reply, string){
+			"passkey": func() (reply, string) {
+				flow := b.get("/login").to(t).Query().Get("flow")
+				q := b.asked("/login/passkey/options", url.Values{"flow": {flow}})
+				return b.post("/login/passkey", url.Values{"flow": {flow}, "state": {q.State}, "response": {string(key.get(q))}, "agree": {"1"}}), flow
+			},
+			"password": func() (reply, string) {
+				flow := b.openPassword("/login")
+				return b.byPassword(flow, "anna", goodPassword), flow
+			},
+		} {
+			if _, err := h.users.RequestDeletion(t.Context(), u.ID); err != nil {
+				t.Fatal(err)
+			}
+			held, flow := signIn()
+			if to := held.to(t); to.Path != "/login/closing" {
+				t.Fatalf("%s: led to %s", name, to)
+			}
+			b.post("/login/closing", url.Values{"flow": {flow}}).to(t)
+			if _, kept := h.mustSession(b); kept.ID != u.ID || h.status(u.ID) != Active {
+				t.Errorf("%s: kept %v as %s", name, kept, h.status(u.ID))
+			}
+		}
+	})
+}
+
 func TestAQuarantinedAccountIsReadmittedByAnotherProof(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		for name, signIn := range map[string]func(*house, *authenticator) (SignedIn, error){

@@ -268,7 +268,7 @@ func TestAnImportedHashIsRenewedAtItsFirstUse(t *testing.T) {
 		var wait sync.WaitGroup
 		for range 8 {
 			wait.Go(func() {
-				if _, err := h.byPassword("anna", goodPassword); err != nil {
+				if _, err := h.users.elsewhere().SignInByPassword(context.Background(), "anna", goodPassword, Attempt{Browser: true}); err != nil {
 					t.Error(err)
 				}
 			})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dialtone-id/dialtone/internal/audit"
 	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/user/password"
 )
 
 // SignInByPassword signs in whoever has this number, user name or e-mail address,
@@ -20,6 +21,9 @@ import (
 // or it would tell which identifiers are one person's. Recognised devices have
 // counts of their own.
 //
+// An identifier has one try at a time on a server, until a refusal is due: side by
+// side, the hashes of another system, which cost more, would show in the time.
+//
 // Faults: ErrCredentials for whatever is not right, after the same time;
 // ErrTooManyTries; for the right password ErrDisabled, agreement_required if
 // Attempt.Terms was not agreed to, ErrClosing and ErrSecondFactor, beside which comes
@@ -27,17 +31,25 @@ import (
 func (s *Service) SignInByPassword(ctx context.Context, typedName, typed string, a Attempt) (SignedIn, error) {
 	start := time.Now()
 	a.AMR, a.ACR = []string{"pwd"}, ACROneFactor
-	in, err := s.signInByPassword(ctx, s.identify(typedName), typed, a)
+	var taken string
+	in, err := s.signInByPassword(ctx, s.identify(typedName), typed, a, &taken)
 	if errors.Is(err, ErrCredentials) {
 		select {
 		case <-time.After(time.Until(start.Add(s.refusalTime))):
 		case <-ctx.Done():
 		}
 	}
+	left := time.Until(start.Add(s.refusalTime))
+	if err == nil || in.against != nil || errors.Is(err, ErrTooManyTries) || left <= 0 {
+		s.comparing.Delete(taken)
+	} else {
+		time.AfterFunc(left, func() { s.comparing.Delete(taken) }) // who hung up learns nothing from the next try
+	}
 	return in, err
 }
 
-func (s *Service) signInByPassword(ctx context.Context, id identifier, typed string, a Attempt) (SignedIn, error) {
+// signInByPassword leaves in taken which place in comparing its caller gives back.
+func (s *Service) signInByPassword(ctx context.Context, id identifier, typed string, a Attempt, taken *string) (SignedIn, error) {
 	refund, err := s.spendAddress(ctx, a.Address)
 	if err != nil {
 		return SignedIn{}, err
@@ -48,12 +60,16 @@ func (s *Service) signInByPassword(ctx context.Context, id identifier, typed str
 	}
 	o.knownDevice = a.KnownDevice != nil && !o.Phone.IsZero() && a.KnownDevice(o.Phone)
 	name, factor := s.triedName(id, o), s.triedFactor(o.ID, factorPassword+o.pool())
+	if _, busy := s.comparing.LoadOrStore(string(name.lookup), true); busy {
+		return SignedIn{}, ErrTooManyTries.After(time.Second)
+	}
+	*taken = string(name.lookup)
 	if err := s.chargeSignIn(ctx, name, factor, &o); err != nil {
 		return SignedIn{}, err
 	}
 	for range 3 {
 		right, next, err := s.compare(ctx, o.hash, typed)
-		if err != nil {
+		if err != nil && !errors.Is(err, password.ErrHeavy) { // which is told of no stranger's
 			return SignedIn{}, err
 		}
 		if !right {

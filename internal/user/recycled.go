@@ -92,8 +92,8 @@ func (s *Service) recycled(ctx context.Context, acc account, a Attempt, now time
 // claim is the answer "mine" after another proof that the account has.
 func (s *Service) claim(ctx context.Context, h held, a Attempt) (SignedIn, error) {
 	return s.takeUp(ctx, h, a, "account.claimed", `
-		UPDATE users SET seen_at = $1 WHERE id = $2 AND status = 'active' AND seen_at = $3 AND EXISTS (
-			SELECT 1 FROM identifiers i WHERE i.kind = 'phone' AND i.lookup = $4 AND i.user_id = users.id)
+		UPDATE users SET seen_at = $1 WHERE id = $2 AND status = 'active' AND seen_at = $3 AND (NOT CAST($5 AS BOOLEAN) OR EXISTS (
+			SELECT 1 FROM identifiers i WHERE i.kind = 'phone' AND i.lookup = $4 AND i.user_id = users.id))
 		RETURNING grants_after`)
 }
 

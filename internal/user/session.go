@@ -222,17 +222,27 @@ func (s *Service) ClearCookie(w http.ResponseWriter) { s.cookies.clear(w, sessio
 
 // Purge deletes sessions that expired more than a day before now and failures that
 // are older than that, in batches, and returns how many. Ended sessions stay until
-// then: grants look at them.
+// then: grants look at them. A session goes once its last use is the account's.
 func (s *Service) Purge(ctx context.Context, now time.Time) (int64, error) {
 	const batch = 500
 	var total int64
-	for _, query := range []string{
-		`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`,
-		`DELETE FROM credential_failures WHERE lookup IN (SELECT lookup FROM credential_failures WHERE last_at < $1 ORDER BY last_at LIMIT $2)`,
+	before := db.Micros(now.Add(-24 * time.Hour))
+	for _, query := range []struct{ first, purge string }{
+		{`UPDATE users SET seen_at = (SELECT MAX(seen_at) FROM sessions WHERE user_id = users.id)
+			WHERE id IN (SELECT user_id FROM sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)
+				AND EXISTS (SELECT 1 FROM sessions s WHERE s.user_id = users.id AND s.seen_at > users.seen_at)`,
+			`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)
+				AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = sessions.user_id AND u.seen_at < sessions.seen_at)`},
+		{"", `DELETE FROM credential_failures WHERE lookup IN (SELECT lookup FROM credential_failures WHERE last_at < $1 ORDER BY last_at LIMIT $2)`},
 	} {
 		for n := int64(batch); n == batch; total += n {
+			if query.first != "" {
+				if _, err := s.db.Exec(ctx, query.first, before, batch); err != nil {
+					return total, fmt.Errorf("keep the last use of accounts: %w", err)
+				}
+			}
 			var err error
-			if n, err = s.db.Exec(ctx, query, db.Micros(now.Add(-24*time.Hour)), batch); err != nil {
+			if n, err = s.db.Exec(ctx, query.purge, before, batch); err != nil {
 				return total, fmt.Errorf("purge sessions: %w", err)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/audit"
@@ -61,6 +62,7 @@ type Service struct {
 	limits      ephemeral.Store // nil: nobody signs in by password
 	regions     []string
 	refusalTime time.Duration
+	comparing   *sync.Map // what is typed as a name and being compared: tried.lookup
 
 	deletionDelay, recycleAfter, quarantine time.Duration
 	checkRecycled                           RecycledNumberCheck // nil for nobody to ask
@@ -96,7 +98,8 @@ func Regions(regions []string) Option {
 }
 
 // RefusalTime is how long a refused sign-in by password takes at least, whatever
-// was wrong; 400 ms unless it is set, which is more than an imported hash takes.
+// was wrong; a second unless it is set, which is more than an imported hash takes on
+// a slow processor: see package password for what may be imported.
 func RefusalTime(d time.Duration) Option {
 	return func(s *Service) { s.refusalTime = d }
 }
@@ -124,7 +127,7 @@ func HeldBy(c Clients) Option {
 func New(d *db.DB, v *signing.Vault, a *audit.Log, options ...Option) *Service {
 	s := &Service{
 		db: d, vault: v, audit: a, sessionIdle: sessionIdle, sessionLife: sessionLife,
-		passwords: password.NewHasher(0), refusalTime: 400 * time.Millisecond,
+		passwords: password.NewHasher(0), refusalTime: time.Second, comparing: new(sync.Map),
 		clients: noClients{}, pictures: picture.NewMaker(1),
 	}
 	Accounts(deletionDelay, recycleAfter, quarantine)(s)

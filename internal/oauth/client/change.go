@@ -100,6 +100,12 @@ func (r *Registry) Delete(ctx context.Context, id string) error {
 		if n == 0 {
 			return db.ErrNotFound
 		}
+		// When a person was last there is known from their grants, too.
+		if _, err := r.db.Exec(ctx, `
+			UPDATE users SET seen_at = (SELECT MAX(rotated_at) FROM grants WHERE user_id = users.id)
+			WHERE EXISTS (SELECT 1 FROM grants g WHERE g.client_id = $1 AND g.user_id = users.id AND g.rotated_at > users.seen_at)`, id); err != nil {
+			return err
+		}
 		if _, err := r.db.Exec(ctx, `DELETE FROM grants WHERE client_id = $1`, id); err != nil {
 			return err
 		}

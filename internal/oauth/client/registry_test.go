@@ -291,7 +291,7 @@ func TestDeleteTakesGrantsAndConsentsAlong(t *testing.T) {
 		for _, id := range []string{"shop", "other"} {
 			_, err = d.Exec(t.Context(), `
 				INSERT INTO grants (id, client_id, user_id, session_id, scope, audience, auth_time, amr, acr, salt, generation, rotated_at, created_at, expires_at)
-				VALUES ($1, $2, 'u', '', '', '', 0, '', '', $3, 0, 0, 0, 0)`, "grant-"+id, id, []byte("salt"))
+				VALUES ($1, $2, 'u', '', '', '', 0, '', '', $3, 0, 5, 0, 0)`, "grant-"+id, id, []byte("salt"))
 			ok(t, err)
 			_, err = d.Exec(t.Context(), `INSERT INTO consents (user_id, client_id, scope, granted_at, changed_at) VALUES ('u', $1, '', 0, 0)`, id)
 			ok(t, err)
@@ -303,6 +303,11 @@ func TestDeleteTakesGrantsAndConsentsAlong(t *testing.T) {
 			if left != "other" {
 				t.Errorf("%s has a row of %s left", table, left)
 			}
+		}
+		var seen int64
+		ok(t, d.QueryRow(t.Context(), `SELECT seen_at FROM users`).Scan(&seen))
+		if seen != 5 {
+			t.Errorf("the last use of the account is %d", seen)
 		}
 	})
 }

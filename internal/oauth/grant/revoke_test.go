@@ -185,6 +185,11 @@ func TestPurge(t *testing.T) {
 			t.Errorf("Purge = %d, %v, want 2400", n, err)
 		}
 		find(t, s, recent.ID)
+		var seen int64
+		ok(t, d.QueryRow(t.Context(), `SELECT seen_at FROM users`).Scan(&seen))
+		if seen < db.Micros(now)-1 {
+			t.Errorf("the person was last seen at %v", db.Time(seen))
+		}
 		if yes, err := s.TokenRevoked(t.Context(), "live"); !yes || err != nil {
 			t.Errorf("a token that could still be used: %v, %v", yes, err)
 		}

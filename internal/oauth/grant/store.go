@@ -168,15 +168,20 @@ const purgeBatch = 500
 const keepExpired = 30 * 24 * time.Hour
 
 // Purge deletes grants 30 days after their expiry and revoked tokens after theirs, in
-// small batches, and returns how many rows went.
+// small batches, and returns how many rows went. The last use of a grant is its
+// person's before it goes: see user.Accounts for what depends on that.
 func (s *Store) Purge(ctx context.Context, now time.Time) (int64, error) {
 	grants, err := s.purge(ctx, `
+		UPDATE users SET seen_at = (SELECT MAX(rotated_at) FROM grants WHERE user_id = users.id)
+		WHERE id IN (SELECT user_id FROM grants WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)
+			AND EXISTS (SELECT 1 FROM grants g WHERE g.user_id = users.id AND g.rotated_at > users.seen_at)`, `
 		DELETE FROM grants WHERE id IN (
-			SELECT id FROM grants WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`, now.Add(-keepExpired))
+			SELECT id FROM grants WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)
+			AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = grants.user_id AND u.seen_at < grants.rotated_at)`, now.Add(-keepExpired))
 	if err != nil {
 		return grants, fmt.Errorf("purge grants: %w", err)
 	}
-	tokens, err := s.purge(ctx, `
+	tokens, err := s.purge(ctx, "", `
 		DELETE FROM revoked_tokens WHERE jti IN (
 			SELECT jti FROM revoked_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`, now)
 	if err != nil {
@@ -185,8 +190,14 @@ func (s *Store) Purge(ctx context.Context, now time.Time) (int64, error) {
 	return grants + tokens, nil
 }
 
-func (s *Store) purge(ctx context.Context, statement string, before time.Time) (total int64, err error) {
+// purge runs statement, each time after another one if there is one, until it finds nothing more.
+func (s *Store) purge(ctx context.Context, first, statement string, before time.Time) (total int64, err error) {
 	for {
+		if first != "" {
+			if _, err := s.db.Exec(ctx, first, db.Micros(before), purgeBatch); err != nil {
+				return total, err
+			}
+		}
 		n, err := s.db.Exec(ctx, statement, db.Micros(before), purgeBatch)
 		total += n
 		if err != nil || n < purgeBatch {

@@ -9,8 +9,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/db"
@@ -20,6 +20,7 @@ import (
 const (
 	lookEvery  = 5 * time.Second
 	batch      = 8                  // delivered at once
+	perClient  = 2                  // of these
 	firstPause = 30 * time.Second   // after a failure; more than a delivery takes
 	longest    = 6 * time.Hour      // between two tries
 	giveUp     = 7 * 24 * time.Hour // after the event
@@ -58,40 +59,66 @@ type item struct {
 	createdAt, due, tries int64
 }
 
-// Deliver tells what is due at now, and returns how many notices arrived.
+// outcome is what became of a row that was taken.
+type outcome struct {
+	clientID string
+	arrived  bool
+	err      error
+}
+
+// Deliver tells what is due from now on, and returns how many notices arrived. No
+// client has more than perClient under way, so that one which hangs delays its own.
 func (c *Courier) Deliver(ctx context.Context, now time.Time) (arrived int, err error) {
+	begun := time.Now()
+	clock := func() time.Time { return now.Add(time.Since(begun)) }
+	var errs []error
+	done, under, underOf := make(chan outcome), 0, map[string]int{}
 	for {
-		due, err := c.due(ctx, now)
-		if err != nil || len(due) == 0 {
-			return arrived, err
-		}
-		var (
-			wait sync.WaitGroup
-			mu   sync.Mutex
-			errs []error
-		)
+		due, err := c.due(ctx, clock())
+		errs = append(errs, err)
 		for _, n := range due {
-			wait.Go(func() {
-				ok, err := c.handle(ctx, n, now)
-				mu.Lock()
-				defer mu.Unlock()
-				if ok {
-					arrived++
-				}
-				errs = append(errs, err)
-			})
+			if under == batch || underOf[n.clientID] == perClient || errors.Join(errs...) != nil {
+				continue
+			}
+			at := clock()
+			took, err := c.take(ctx, n, at)
+			errs = append(errs, err)
+			if !took {
+				continue
+			}
+			under++
+			underOf[n.clientID]++
+			go func() {
+				arrived, err := c.tell(ctx, n, at)
+				done <- outcome{n.clientID, arrived, err}
+			}()
 		}
-		wait.Wait()
-		if err := errors.Join(errs...); err != nil || len(due) < batch {
-			return arrived, err
+		failed := errors.Join(errs...)
+		if under == 0 && (len(due) == 0 || failed != nil) {
+			return arrived, failed
+		}
+		if under == 0 {
+			continue // other servers took them
+		}
+		o := <-done
+		under--
+		underOf[o.clientID]--
+		errs = append(errs, o.err)
+		if o.arrived {
+			arrived++
 		}
 	}
 }
 
+// due are the first rows of each client, more than are under way at once.
 func (c *Courier) due(ctx context.Context, now time.Time) ([]item, error) {
 	rows, err := c.Outbox.db.Query(db.Unasked(ctx), `
-		SELECT id, client_id, event, sealed, created_at, due_at, tries FROM outbox WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2`,
-		db.Micros(now), batch)
+		SELECT id, client_id, event, sealed, created_at, due_at, tries FROM (
+			SELECT id, client_id, event, sealed, created_at, due_at, tries,
+				ROW_NUMBER() OVER (PARTITION BY client_id ORDER BY due_at, id) AS place
+			FROM outbox WHERE due_at <= $1) AS waiting
+		WHERE place <= $2 ORDER BY due_at, id LIMIT $3`,
+		db.Micros(now), perClient, 2*batch)
 	if err != nil {
 		return nil, fmt.Errorf("look into the outbox: %w", err)
 	}
@@ -110,24 +137,31 @@ func (c *Courier) due(ctx context.Context, now time.Time) ([]item, error) {
 	return list, nil
 }
 
-// handle takes a row, which one server does, and delivers it. What cannot be
-// delivered stays for later; what never will is dropped.
-func (c *Courier) handle(ctx context.Context, n item, now time.Time) (arrived bool, err error) {
+// take takes a row, which one server does, for longer than a delivery lasts.
+func (c *Courier) take(ctx context.Context, n item, now time.Time) (bool, error) {
 	took, err := c.Outbox.db.Exec(ctx, `UPDATE outbox SET due_at = $1, tries = tries + 1 WHERE id = $2 AND due_at = $3`,
 		db.Micros(now.Add(pause(n.tries))), n.id, n.due)
 	if err != nil {
 		return false, fmt.Errorf("take a notice: %w", err)
 	}
-	if took == 0 {
-		return false, nil
-	}
-	to, err := c.Outbox.clients.Get(ctx, n.clientID)
+	return took == 1, nil
+}
+
+var errDisabled = errors.New("the client is disabled")
+
+// tell delivers a row that was taken. What cannot be delivered stays for later; what
+// never will is dropped.
+func (c *Courier) tell(ctx context.Context, n item, now time.Time) (arrived bool, err error) {
+	to, err := c.Outbox.clients.Read(db.Unasked(ctx), n.clientID)
 	gone := errors.Is(err, db.ErrNotFound) || err == nil && to.SecurityEventURI == ""
 	if err != nil && !gone {
 		return false, err
 	}
 	if !gone {
-		err = c.push(ctx, n, to.SecurityEventURI, signing.Algorithm(to.IDTokenSignedResponseAlg))
+		err = errDisabled
+		if !to.Disabled {
+			err = c.push(ctx, n, to.SecurityEventURI, signing.Algorithm(to.IDTokenSignedResponseAlg))
+		}
 		late := now.Sub(db.Time(n.createdAt)) > giveUp
 		if err != nil {
 			c.Log.WarnContext(ctx, "a client could not be told of an erasure", "client_id", n.clientID, "jti", n.id, "tries", n.tries+1, "given_up", late, "error", err)
@@ -191,6 +225,9 @@ func (c *Courier) push(ctx context.Context, n item, to string, alg signing.Algor
 	r.Header.Set("Accept", "application/json")
 	res, err := c.HTTP.Do(r)
 	if err != nil {
+		if u := (*url.Error)(nil); errors.As(err, &u) {
+			err = u.Err // without the address, whose query may be a secret
+		}
 		return fmt.Errorf("ask the receiver: %w", err)
 	}
 	defer res.Body.Close()

@@ -51,7 +51,7 @@ func (o *Outbox) AccountPurged(ctx context.Context, userID string) error {
 	}
 	now := db.Micros(time.Now())
 	for _, id := range known {
-		c, err := o.clients.Get(ctx, id)
+		c, err := o.clients.Read(ctx, id) // a disabled one may be enabled again
 		if errors.Is(err, db.ErrNotFound) || err == nil && c.SecurityEventURI == "" {
 			continue
 		}
@@ -69,14 +69,16 @@ func (o *Outbox) AccountPurged(ctx context.Context, userID string) error {
 }
 
 // clientsOf are those that a person allowed something, that were granted anything,
-// or through which they signed in or agreed to terms: of accounts that waited for
-// half a year the first two may be gone.
+// or through which they registered, signed in or agreed to terms, or that they
+// allowed something once: of accounts that waited for half a year the first two may
+// be gone.
 func (o *Outbox) clientsOf(ctx context.Context, userID string) ([]string, error) {
 	rows, err := o.db.Query(ctx, `
 		SELECT client_id FROM consents WHERE user_id = $1
 		UNION SELECT client_id FROM grants WHERE user_id = $1
 		UNION SELECT client_id FROM agreements WHERE user_id = $1 AND client_id <> ''
-		UNION SELECT client_id FROM audit WHERE user_id = $1 AND event = 'login.succeeded' AND client_id <> ''
+		UNION SELECT client_id FROM audit WHERE user_id = $1 AND client_id <> ''
+			AND event IN ('user.created', 'login.succeeded', 'consent.granted', 'consent.revoked')
 		ORDER BY 1`, userID)
 	if err != nil {
 		return nil, fmt.Errorf("list the clients that know a person: %w", err)

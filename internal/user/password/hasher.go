@@ -9,10 +9,18 @@ import (
 	"github.com/dialtone-id/dialtone/internal/fault"
 )
 
-// patience is how long a caller waits for its turn.
-const patience = 2 * time.Second
+// How long a caller waits for its turn, and for that of a heavy hash: no longer than
+// leaves time for the work before a refusal is due.
+const (
+	patience      = 2 * time.Second
+	heavyPatience = 300 * time.Millisecond
+)
 
 var errBusy = errors.New("all turns at password hashing are taken")
+
+// ErrHeavy is what a fault.Unavailable wraps where another hash that needs more
+// memory than ours is being verified.
+var ErrHeavy = errors.New("the turn at hashes that need much memory is taken")
 
 // Hasher hashes and verifies, so many at once that the processors are used and
 // the memory is bounded: 19 MiB a turn, and one imported hash at a time that
@@ -48,7 +56,7 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 // Verify says whether password is the one that hash was made of. An empty hash
 // stands for no password: nothing matches it, at the cost of one that exists. A
 // password of more than MaxBytes matches nothing either. Errors are those of
-// Hash, and ErrHash.
+// Hash, and ErrHash; that of a heavy hash whose turn is taken is ErrHeavy.
 func (h *Hasher) Verify(ctx context.Context, hash, password string) (bool, error) {
 	var with scheme = h.decoy
 	if hash != "" {
@@ -69,23 +77,23 @@ func (h *Hasher) Verify(ctx context.Context, hash, password string) (bool, error
 func (h *Hasher) turn(ctx context.Context, kib uint32, work func()) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	wait := func(places chan struct{}) error {
+	wait := func(places chan struct{}, until <-chan time.Time, busy error) error {
 		select {
 		case places <- struct{}{}:
 			return nil
-		case <-timer.C:
-			return fault.Unavailable.Because(errBusy).After(patience)
+		case <-until:
+			return fault.Unavailable.Because(busy).After(patience)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 	if kib > ourMemory {
-		if err := wait(h.heavy); err != nil {
+		if err := wait(h.heavy, time.After(heavyPatience), ErrHeavy); err != nil {
 			return err
 		}
 		defer func() { <-h.heavy }()
 	}
-	if err := wait(h.turns); err != nil {
+	if err := wait(h.turns, timer.C, errBusy); err != nil {
 		return err
 	}
 	defer func() { <-h.turns }()
