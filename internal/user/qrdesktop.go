@@ -215,7 +215,7 @@ func (p *Pages) signInByQR(w http.ResponseWriter, r *http.Request, g qrPage, q q
 	if err != nil {
 		return err
 	}
-	in, err := p.Users.signInBySession(r.Context(), q.UserID, q.SessionID, attempt)
+	in, err := p.Users.signInBySession(r.Context(), q.UserID, q.SessionID, q.askedAt(), attempt)
 	switch {
 	case errors.Is(err, ErrDisabled), errors.Is(err, ErrClosing): // a code keeps a closing one
 		p.showError(w, r, g.flow, p.faultOf(r.Context(), err), "/login?flow="+g.flow.ID)

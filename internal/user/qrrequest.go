@@ -89,6 +89,15 @@ type qrRequest struct {
 	SessionID   string    `json:",omitempty"` // where they allowed it
 }
 
+// askedAt is from when on a proof on the phone was asked for by this request: once it
+// was drawn, if it asks for one at all. Zero if it does not.
+func (q qrRequest) askedAt() time.Time {
+	if q.ProvenAfter.IsZero() {
+		return time.Time{}
+	}
+	return q.At
+}
+
 // drawnBy says whether f's browser drew it.
 func (q qrRequest) drawnBy(f Flow) bool { return bytes.Equal(q.Browser, qrBrowser(f)) }
 
