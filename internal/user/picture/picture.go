@@ -48,27 +48,39 @@ type Picture struct {
 	Type string // image/jpeg, or image/png for one that is transparent somewhere
 }
 
+// maxUploads are read at once; each is MaxBytes at most.
+const maxUploads = 16
+
 // Maker makes pictures, a bounded number at once, each of which takes maxMemory at
 // most.
 type Maker struct {
-	turns chan struct{}
+	uploads, turns chan struct{}
+
 	wait  time.Duration // for a turn
 	limit time.Duration // for decoding
 }
 
 // NewMaker makes one that works on so many images at once, at least one.
 func NewMaker(turns int) *Maker {
-	return &Maker{turns: make(chan struct{}, max(1, turns)), wait: 5 * time.Second, limit: 10 * time.Second}
+	return &Maker{
+		uploads: make(chan struct{}, maxUploads), turns: make(chan struct{}, max(1, turns)),
+		wait: 5 * time.Second, limit: 10 * time.Second,
+	}
 }
 
 var errBusy = errors.New("all turns at pictures are taken")
 
 // Square reads a JPEG, PNG, GIF (its first frame) or WebP image, turned as its
 // EXIF orientation says. Faults: ErrTooLarge, ErrUnreadable - also for what takes
-// longer to decode than the limit - and
-// fault.Unavailable with RetryAfter if too many are sent at once; other errors
-// are of reading.
+// longer to decode than the limit - and fault.Unavailable with RetryAfter if too
+// many are sent at once; other errors are of reading.
 func (m *Maker) Square(ctx context.Context, r io.Reader) (Picture, error) {
+	select {
+	case m.uploads <- struct{}{}: // for whoever sends slowly, no turn is held
+		defer func() { <-m.uploads }()
+	default:
+		return Picture{}, fault.Unavailable.Because(errBusy).After(m.wait)
+	}
 	data, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
 	if err != nil {
 		return Picture{}, fmt.Errorf("read a picture: %w", err)
