@@ -272,6 +272,9 @@ func TestAFlowThatWasAcceptedGoesOn(t *testing.T) {
 	if err := h.flows.keep(httptest.NewRecorder(), f); !errors.Is(err, ErrFlowTooLarge) {
 		t.Errorf("one that grew more: %v", err)
 	}
+	if to := b.post("/login/closing", url.Values{"flow": {flow}}).to(t); to.Host != "rp.example" {
+		t.Errorf("sent to %s", to)
+	}
 }
 
 func TestOfReadsFormOrQueryButNeverBoth(t *testing.T) {
