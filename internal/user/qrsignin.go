@@ -20,6 +20,9 @@ func (s *Service) signInBySession(ctx context.Context, userID, standsOn string, 
 	in, err := settle(func() (in SignedIn, err error) {
 		err = s.db.Tx(ctx, func(ctx context.Context) error {
 			now := time.Now()
+			if err := s.holdSessions(ctx, userID); err != nil {
+				return err
+			}
 			from, acc, alive, err := s.liveSession(ctx, userID, standsOn, now)
 			if err != nil {
 				return err
@@ -55,13 +58,17 @@ func (s *Service) signInBySession(ctx context.Context, userID, standsOn string, 
 }
 
 // liveSession returns a session of a user by its id and whether it still counts,
-// by the rules of SessionOf; db.ErrNotFound without a row.
+// by the rules of SessionOf; db.ErrNotFound without a row. Until the transaction is
+// over nobody ends it.
 func (s *Service) liveSession(ctx context.Context, userID, id string, now time.Time) (sess Session, acc account, alive bool, err error) {
 	var (
 		amr             string
 		authTime, until int64
 		live            int
 	)
+	if _, err := s.db.Exec(ctx, `UPDATE sessions SET seen_at = seen_at WHERE id = $1 AND user_id = $2 AND ended_at IS NULL`, id, userID); err != nil {
+		return Session{}, account{}, false, fmt.Errorf("hold the session that allowed another: %w", err)
+	}
 	acc, err = s.account(s.db.QueryRow(ctx, `
 		SELECT `+accountColumns+`, s.auth_time, s.copied, s.amr, s.acr, s.expires_at,
 		       CASE WHEN s.ended_at IS NULL AND s.expires_at > $3 AND s.seen_at > $4 AND s.auth_time > u.grants_after THEN 1 ELSE 0 END

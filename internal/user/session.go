@@ -198,7 +198,10 @@ func (s *Service) EndSessions(ctx context.Context, userID, actor string) (int64,
 func (s *Service) endSessionsBut(ctx context.Context, keep, userID, actor string) (int64, error) {
 	var n int64
 	err := s.db.Tx(ctx, func(ctx context.Context) error {
-		var err error
+		err := s.holdSessions(ctx, userID)
+		if err != nil {
+			return err
+		}
 		n, err = s.db.Exec(ctx, `UPDATE sessions SET ended_at = $1 WHERE user_id = $2 AND ended_at IS NULL AND id <> $3`,
 			db.Micros(time.Now()), userID, keep)
 		if err != nil {
@@ -210,6 +213,15 @@ func (s *Service) endSessionsBut(ctx context.Context, keep, userID, actor string
 		return s.record(ctx, "session.ended", actor, userID, map[string]string{"count": fmt.Sprint(n)})
 	})
 	return n, err
+}
+
+// holdSessions makes transactions that end a user's sessions, or copy one, wait for each
+// other: an UPDATE does not see rows that come up while it waits for another.
+func (s *Service) holdSessions(ctx context.Context, userID string) error {
+	if _, err := s.db.Exec(ctx, `UPDATE users SET updated_at = updated_at WHERE id = $1`, userID); err != nil {
+		return fmt.Errorf("hold sessions: %w", err)
+	}
+	return nil
 }
 
 // setCookie hands the browser its session. The cookie outlives the idle limit,
