@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/user/qr"
 	"github.com/dialtone-id/dialtone/web"
 )
@@ -199,6 +200,10 @@ func (p *Pages) finishQR(w http.ResponseWriter, r *http.Request) error {
 	q, err := p.qrOf(r.Context(), g)
 	if err == nil && q.State == qrAllowed {
 		q, err = p.takeQR(r.Context(), g.id, q)
+	}
+	if errors.Is(err, fault.Unavailable) { // the page would at once send the form again
+		p.showError(w, r, g.flow, p.faultOf(r.Context(), err), g.path())
+		return nil
 	}
 	if err != nil && !isQRLost(err) {
 		return err

@@ -52,8 +52,8 @@ const (
 	qrLife  = 150 * time.Second
 	qrKeep  = 10 * time.Minute // how long a finished request is known as finished
 
-	qrPerAddress = 30 // codes that one address may have drawn
-	qrPerUser    = 10 // codes that one person may type
+	qrPerAddress = 150 // codes that one address may have drawn: by 30 pages, each of which renews its own four times
+	qrPerUser    = 10  // codes that one person may type
 	qrWindow     = 10 * time.Minute
 )
 
