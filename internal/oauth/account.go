@@ -36,6 +36,7 @@ var (
 	errNotAPerson   = errInvalidToken.Describe("the access token does not stand for a person")
 	errAccountScope = errInsufficientScope.Describe("the access token does not have the scope that this needs")
 	errStepUp       = fault.New(http.StatusUnauthorized, "insufficient_user_authentication", "a more recent sign-in is required")
+	errOwnProof     = errStepUp.Describe("another device vouched for the sign-in, which does not do for this")
 	errStronger     = errStepUp.Describe("this account needs a sign-in by two factors for this")
 	errNothingThere = fault.New(http.StatusNotFound, "not_found", "there is nothing of that name in this account")
 	errNoSuchPath   = fault.New(http.StatusNotFound, "not_found", "there is nothing at this address")
@@ -227,6 +228,8 @@ func (s *Server) accountToken(r *http.Request, o operation) (liveToken, error) {
 		return liveToken{}, errNotAPerson
 	case !t.client.FirstParty || !slices.Contains(t.Scope, o.scope()):
 		return liveToken{}, errAccountScope
+	case o.fresh && t.grant.SessionCopied:
+		return liveToken{}, errOwnProof
 	case o.fresh && time.Since(t.grant.AuthTime) > user.FreshSignIn:
 		return liveToken{}, errStepUp
 	case !o.strong || t.grant.ACR == user.ACRTwoFactors:
@@ -249,10 +252,14 @@ func (s *Server) bearerProblem(r *http.Request, o operation, err error) *problem
 		case errAccountScope.Code:
 			challenge += `, scope="` + o.scope() + `"`
 		case errStepUp.Code:
-			if err == error(errStronger) {
+			age := user.FreshSignIn
+			switch err {
+			case errStronger:
 				challenge += `, acr_values="` + user.ACRTwoFactors + `"`
+			case errOwnProof: // however young it is
+				age = 0
 			}
-			challenge += fmt.Sprintf(`, max_age="%.0f"`, user.FreshSignIn.Seconds())
+			challenge += fmt.Sprintf(`, max_age="%.0f"`, age.Seconds())
 		}
 		p.headers.Set("WWW-Authenticate", challenge)
 	}

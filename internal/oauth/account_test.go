@@ -84,6 +84,27 @@ func TestAccountAPIAdmitsOnlyTheRightTokens(t *testing.T) {
 	})
 }
 
+// The sign-in of a session that another one let in was not made on this device,
+// however young it is, and another of that age would not be either.
+func TestAccountOperationsOfACopiedSessionAreStale(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		h := w.holder(t, accountScopes)
+		_, err := w.db.Exec(t.Context(), `UPDATE sessions SET copied = $1 WHERE id = $2`, true, h.session)
+		must(t, err)
+		for _, o := range w.operations(t) {
+			if !o.fresh() {
+				continue
+			}
+			r := h.api(o.method, o.path, nil)
+			wantProblem(t, r, http.StatusUnauthorized, "insufficient_user_authentication")
+			if challenge := r.header.Get("WWW-Authenticate"); !strings.Contains(challenge, `max_age="0"`) {
+				t.Errorf("%s %s: %s", o.method, o.path, challenge)
+			}
+		}
+		h.want(http.StatusOK, http.MethodGet, "/sessions", nil)
+	})
+}
+
 // A third-party client cannot be registered for the scopes, and one that stops
 // being ours has nothing of them.
 func TestAccountScopesAreForFirstPartyClients(t *testing.T) {

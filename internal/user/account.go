@@ -23,7 +23,7 @@ func (p *Pages) member(w http.ResponseWriter, r *http.Request) (s Session, u Use
 // fresh says whether the person proved lately who they are. If not they sign in
 // again and come back to page, and the request is answered.
 func (p *Pages) fresh(w http.ResponseWriter, r *http.Request, s Session, u User, page string) (bool, error) {
-	if time.Since(s.AuthTime) <= freshSignIn {
+	if s.fresh() {
 		return true, nil
 	}
 	return false, p.signInFor(w, r, Flow{Return: page, LoginHint: u.Phone.E164(), ProvenAfter: time.Now().UTC()})

@@ -212,7 +212,11 @@ func (p *Pages) codeMistake(w http.ResponseWriter, r *http.Request, c codePage, 
 	if !ok {
 		return err
 	}
-	expired := errors.Is(err, sms.ErrCodeExpired) && c.second == nil
+	challenge, lookup := p.SMS.Get(r.Context(), c.ref)
+	if lookup != nil && !errors.Is(lookup, sms.ErrCodeExpired) {
+		return lookup
+	}
+	expired := errors.Is(err, sms.ErrCodeExpired) && lookup != nil && c.second == nil // one that is only too old is there still
 	if c.flow.held != nil && expired {
 		p.seeHeld(w, r, c.flow)
 		return nil
@@ -222,10 +226,6 @@ func (p *Pages) codeMistake(w http.ResponseWriter, r *http.Request, c codePage, 
 			p.carryOn(w, r, c.flow, session)
 			return nil
 		}
-	}
-	challenge, lookup := p.SMS.Get(r.Context(), c.ref)
-	if lookup != nil && !errors.Is(lookup, sms.ErrCodeExpired) {
-		return lookup
 	}
 	field := ""
 	switch {

@@ -45,6 +45,38 @@ func TestAUsedCodeContinuesWhereItSignedIn(t *testing.T) {
 	})
 }
 
+// Who is asked about one number and types another is not led back to the first.
+func TestAnExpiredCodeLeadsToNoOtherNumbersDecision(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, dbtest.Open(t))
+		h.quiet()
+		if _, err := h.users.RequestDeletion(t.Context(), h.signIn(fixture(0)).User.ID); err != nil {
+			t.Fatal(err)
+		}
+		b := h.browser()
+		flow, first := b.begin("/start", fixture(0))
+		if to := b.finish(flow, first, testCode).to(t); to.Path != "/login/closing" {
+			t.Fatalf("led to %s", to)
+		}
+		if to := b.finish(flow, first, testCode).to(t); to.Path != "/login/closing" { // the button twice
+			t.Errorf("twice: led to %s", to)
+		}
+		held := b.cookie(flowPrefix + flow)
+		to := b.post("/login", url.Values{"flow": {flow}, "phone": {fixture(60)}, "agree": {"1"}}).to(t)
+		second := to.Query().Get("challenge")
+		b.get("/login/closing?flow="+flow).fault(t, http.StatusGone, "flow_expired") // it was left for the other number
+		time.Sleep(10 * time.Minute)
+		for _, cookie := range []string{b.cookie(flowPrefix + flow), held} { // of now, and of another tab
+			b.setCookie(flowPrefix+flow, cookie)
+			page := b.finish(flow, second, h.sink.last(fixture(60)))
+			page.wants(t, http.StatusUnprocessableEntity, "page-code")
+			if !strings.Contains(page.body, "138****8060") {
+				t.Errorf("the page is about another number: %s", page.body)
+			}
+		}
+	})
+}
+
 func TestWrongCodesKeepThePage(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		h := newHouse(t, d)

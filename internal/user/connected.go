@@ -181,6 +181,9 @@ func (s *Service) SignOutSession(ctx context.Context, userID, id string) error {
 // everything that clients were granted outside of that one, by native apps too.
 func (s *Service) SignOutOthers(ctx context.Context, userID string, keep Kept) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
+		if err := s.holdSessions(ctx, userID); err != nil {
+			return err
+		}
 		n, err := s.db.Exec(ctx, `UPDATE sessions SET ended_at = $1 WHERE user_id = $2 AND id <> $3 AND ended_at IS NULL`,
 			db.Micros(time.Now()), userID, keep.Session)
 		if err != nil {

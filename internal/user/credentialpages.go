@@ -17,7 +17,7 @@ func (p *Pages) passwordGate(w http.ResponseWriter, r *http.Request) (s Session,
 	if s, u, ok, err = p.member(w, r); !ok {
 		return s, u, false, false, err
 	}
-	if !lately(s.AuthTime) {
+	if !s.fresh() {
 		has, _, err := p.Users.HasPassword(r.Context(), u.ID)
 		if err != nil {
 			return s, u, false, false, err

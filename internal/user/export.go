@@ -17,7 +17,7 @@ import (
 // ended ones included.
 func (s *Service) ListSessions(ctx context.Context, userID string) ([]Session, error) {
 	rows, err := s.db.Query(ctx, `
-		SELECT id, user_id, auth_time, amr, acr, user_agent, ip_prefix, created_at, seen_at, expires_at, ended_at
+		SELECT id, user_id, auth_time, copied, amr, acr, user_agent, ip_prefix, created_at, seen_at, expires_at, ended_at
 		FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at DESC, id DESC`,
 		userID, db.Micros(time.Now()))
 	if err != nil {
@@ -32,7 +32,7 @@ func (s *Service) ListSessions(ctx context.Context, userID string) ([]Session, e
 			authTime, from, seen, until int64
 			ended                       *int64
 		)
-		if err := rows.Scan(&sess.ID, &sess.UserID, &authTime, &amr, &sess.ACR, &sess.UserAgent, &sess.IPPrefix,
+		if err := rows.Scan(&sess.ID, &sess.UserID, &authTime, &sess.Copied, &amr, &sess.ACR, &sess.UserAgent, &sess.IPPrefix,
 			&from, &seen, &until, &ended); err != nil {
 			return nil, fmt.Errorf("list sessions: %w", err)
 		}

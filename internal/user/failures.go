@@ -109,6 +109,12 @@ func (s *Service) spend(ctx context.Context, l ephemeral.Limit) (refund func(con
 	}, nil
 }
 
+// spendOwn takes one of most that a person has of an act which costs us much.
+func (s *Service) spendOwn(ctx context.Context, act, userID string, most int64, per time.Duration) error {
+	_, err := s.spend(ctx, ephemeral.Limit{Key: act + ":user:" + userID, Max: most, Per: per})
+	return err
+}
+
 func (s *Service) spendAddress(ctx context.Context, a netip.Addr) (refund func(context.Context), err error) {
 	a = a.Unmap().WithZone("")
 	if a.Is6() { // a /64 is one household

@@ -23,7 +23,8 @@ const (
 	flowCookie    = "dialtone_flow_" // followed by the flow's id
 	flowLife      = 30 * time.Minute
 	flowsKept     = 5
-	flowMaxBytes  = 3800 // of one cookie, name and value; browsers stop at 4096
+	flowMaxBytes  = 4096 // of one cookie, name and value; browsers drop what is larger
+	flowGrows     = 400  // what is noted in it on its way, at most: a held sign-in
 	flowsMaxBytes = 7000 // of all of them; many proxies refuse a header line over 8 KiB
 	flowIDBytes   = 12
 	flowSecret    = 32
@@ -93,14 +94,18 @@ func (fs *Flows) Start(w http.ResponseWriter, r *http.Request, f Flow) (Flow, er
 	if err != nil {
 		return Flow{}, err
 	}
-	name := flowCookie + f.ID
-	size := len(fs.cookies.name(name)) + len(value)
-	if size > flowMaxBytes {
+	size := fs.size(f, value)
+	if size > flowMaxBytes-flowGrows {
 		return Flow{}, ErrFlowTooLarge
 	}
 	fs.makeRoom(w, r, size)
-	fs.cookies.set(w, name, value, flowLife)
+	fs.cookies.set(w, flowCookie+f.ID, value, flowLife)
 	return f, nil
+}
+
+// size is that of a flow's cookie.
+func (fs *Flows) size(f Flow, value string) int {
+	return len(fs.cookies.name(flowCookie+f.ID)) + len(value)
 }
 
 // Of opens the flow that the request names as "flow" in its form (POST) or its
@@ -148,11 +153,14 @@ func (fs *Flows) signedIn(w http.ResponseWriter, f Flow, session string) (Flow, 
 	return f, fs.keep(w, f)
 }
 
-// keep writes a flow that went on into its cookie.
+// keep writes a flow that went on into its cookie. Fault: request_too_large.
 func (fs *Flows) keep(w http.ResponseWriter, f Flow) error {
 	value, err := fs.seal(f)
 	if err != nil {
 		return err
+	}
+	if fs.size(f, value) > flowMaxBytes {
+		return ErrFlowTooLarge
 	}
 	fs.cookies.set(w, flowCookie+f.ID, value, flowLife-time.Since(f.CreatedAt))
 	return nil

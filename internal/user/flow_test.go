@@ -242,6 +242,41 @@ func TestAFlowThatFitsNoCookieIsRefused(t *testing.T) {
 	}
 }
 
+// What is noted in a flow on its way must not make its cookie one that browsers drop.
+func TestAFlowThatWasAcceptedGoesOn(t *testing.T) {
+	h := newHouse(t, dbtest.Open(t))
+	if _, err := h.users.RequestDeletion(t.Context(), h.signIn(fixture(0)).User.ID); err != nil {
+		t.Fatal(err)
+	}
+	b := h.browser()
+	started := reply{}
+	for pad := 2900; started.status != http.StatusSeeOther && pad > 0; pad-- {
+		started = b.get("/start?" + strings.Repeat("x", pad))
+	}
+	name := flowPrefix + started.to(t).Query().Get("flow")
+	if size := len(name) + len(b.cookie(name)); size < 3600 {
+		t.Errorf("%d bytes are too large to start with", size+1)
+	}
+	flow, challenge := b.begin2(started, fixture(0))
+	if to := b.finish(flow, challenge, testCode).to(t); to.Path != "/login/closing" {
+		t.Fatalf("led to %s", to)
+	}
+	if size := len(name) + len(b.cookie(name)); size > 4096 {
+		t.Errorf("a cookie of %d bytes", size)
+	}
+	f, err := h.flows.Of(carrying(http.MethodGet, flow, []*http.Cookie{{Name: name, Value: b.cookie(name)}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.held.Note = strings.Repeat("x", 500)
+	if err := h.flows.keep(httptest.NewRecorder(), f); !errors.Is(err, ErrFlowTooLarge) {
+		t.Errorf("one that grew more: %v", err)
+	}
+	if to := b.post("/login/closing", url.Values{"flow": {flow}}).to(t); to.Host != "rp.example" {
+		t.Errorf("sent to %s", to)
+	}
+}
+
 func TestOfReadsFormOrQueryButNeverBoth(t *testing.T) {
 	fs := newFlows(t)
 	f, cookies := startIn(t, fs, nil, Flow{ClientID: "a"})

@@ -60,11 +60,9 @@ func (p *Pages) hold(w http.ResponseWriter, r *http.Request, f Flow, n sms.Numbe
 		UserID: in.User.ID, Number: n.E164(), Note: note,
 		Code: in.against.Code, At: time.Now().UnixMicro(), Mark: in.mark, AMR: in.AMR, ACR: in.ACR,
 	}
-	value, err := p.Flows.seal(f)
-	if err != nil {
+	if err := p.Flows.keep(w, f); err != nil {
 		return err
 	}
-	p.Flows.cookies.set(w, flowCookie+f.ID, value, flowLife-time.Since(f.CreatedAt))
 	p.seeHeld(w, r, f)
 	return nil
 }

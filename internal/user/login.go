@@ -147,6 +147,12 @@ func (p *Pages) sendCode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.askedBefore(w, r, f, in, request, err)
 	}
+	if f.held != nil { // which was about the number of before
+		f.held = nil
+		if err := p.Flows.keep(w, f); err != nil {
+			return err
+		}
+	}
 	p.seeCode(w, r, f, challenge.ID)
 	return nil
 }

@@ -97,18 +97,20 @@ func isName(s string, most int) bool {
 // grapheme clusters of Unicode Standard Annex 29 and counts no less for text
 // that nobody would write.
 func characters(s string) int {
-	n, joined, flag := 0, false, false
+	const most = 10 // emoji in one; the longest that there are have four
+	n, joins, joined, flag := 0, 0, false, false
 	for _, r := range s {
 		regional := r >= 0x1f1e6 && r <= 0x1f1ff
 		switch {
 		case unicode.Is(unicode.M, r), isInvisible(r), r >= 0x1f3fb && r <= 0x1f3ff: // marks, joiners, colours of skin
-		case joined && unicode.Is(unicode.So, r): // one emoji with that before the joiner
+		case joined && joins < most-1 && unicode.Is(unicode.So, r): // one emoji with that before the joiner
+			joins++
 		case regional && flag: // the second half of a flag
 			flag = false
 			continue
 		default:
 			n++
-			flag = regional
+			joins, flag = 0, regional
 		}
 		joined = r == joiner
 		if !regional {

@@ -33,6 +33,7 @@ func TestNamesAreCleanedOfWhatCannotBeShown(t *testing.T) {
 
 func TestCharactersAreCountedAsPeopleDo(t *testing.T) {
 	for text, want := range map[string]int{
+		strings.Repeat("👩\u200d", 9) + "👩": 1, strings.Repeat("👩\u200d", 10) + "👩": 2, strings.Repeat("👩\u200d", 584) + "👩": 59,
 		"": 0, "a": 1, "小满": 2, "Zoë": 3, "Zoe\u0308": 3, "👍🏽": 1, "👨‍👩‍👧‍👦": 1, "🇨🇳🇫🇷": 2, "🇨": 1, "🇨a🇫": 3, "❤️": 1, "3️⃣": 1,
 		"🏴\U000e0067\U000e0062\U000e007f": 1, "👩‍❤️‍💋‍👨x": 2, "a\u200fb": 2,
 		"a\u200db\u200dc": 3, // letters are not joined into one

@@ -100,7 +100,7 @@ func (p *Pages) freshSession(r *http.Request) (Session, User, error) {
 		return Session{}, User{}, errNotSignedIn
 	case err != nil:
 		return Session{}, User{}, err
-	case time.Since(session.AuthTime) > freshSignIn:
+	case !session.fresh():
 		return Session{}, User{}, ErrReauthenticationRequired
 	}
 	return session, u, nil

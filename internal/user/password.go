@@ -17,10 +17,13 @@ var ErrCredentials = fault.New(http.StatusUnprocessableEntity, "credentials_inco
 
 const factorPassword = "password"
 
+// passwordsPerHour are the new passwords of a person that are hashed.
+const passwordsPerHour = 20
+
 // SetPassword sets or changes a password. A change ends all sessions and grants
 // but by.Session; setting the first one ends nothing. Who may do it - somebody who
 // has just brought another proof - is the caller's to decide. Faults: those of
-// password.Check and Hash; db.ErrNotFound without such an account.
+// password.Check and Hash, ErrTooManyTries; db.ErrNotFound without such an account.
 func (s *Service) SetPassword(ctx context.Context, userID, next string, by By) error {
 	if _, err := s.find(ctx, userID); err != nil {
 		return err
@@ -34,6 +37,9 @@ func (s *Service) SetPassword(ctx context.Context, userID, next string, by By) e
 		names[i] = o.Value
 	}
 	if err := password.Check(next, names...); err != nil {
+		return err
+	}
+	if err := s.spendOwn(ctx, "set-password", userID, passwordsPerHour, time.Hour); err != nil {
 		return err
 	}
 	hash, err := s.passwords.Hash(ctx, next)

@@ -16,11 +16,18 @@ import (
 // pathPicture is where pictures are served, followed by their id.
 const pathPicture = "/account/picture/"
 
+// picturesPer10m are the images that a person may send: decoding one is the dearest
+// thing that anybody can ask for.
+const picturesPer10m = 10
+
 // SetPicture makes the image that r reads the person's picture, in place of the
 // one before, and its address their claim "picture". The id in the address is
 // random and new each time: nobody finds a picture without having been told of
-// it, and an address never shows another. Faults: picture.Maker's.
+// it, and an address never shows another. Faults: ErrTooManyTries, picture.Maker's.
 func (s *Service) SetPicture(ctx context.Context, userID string, r io.Reader) (User, error) {
+	if err := s.spendOwn(ctx, "picture", userID, picturesPer10m, 10*time.Minute); err != nil {
+		return User{}, err
+	}
 	made, err := s.pictures.Square(ctx, r)
 	if err != nil {
 		return User{}, err

@@ -45,7 +45,7 @@ func (has evidence) withoutNumber() bool {
 // shownLately is what the sign-in of a session showed, and what was shown in it since.
 func (p *Pages) shownLately(r *http.Request, s Session) evidence {
 	has := evidence{}
-	if lately(s.AuthTime) {
+	if s.fresh() {
 		for amr, name := range map[string]string{"sms": proofSMS, "pwd": proofPassword, "hwk": proofPasskey, "swk": proofPasskey, "mfa": proofMFA} {
 			has[name] = has[name] || slices.Contains(s.AMR, amr)
 		}

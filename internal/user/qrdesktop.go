@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/user/qr"
 	"github.com/dialtone-id/dialtone/web"
 )
@@ -200,6 +201,10 @@ func (p *Pages) finishQR(w http.ResponseWriter, r *http.Request) error {
 	if err == nil && q.State == qrAllowed {
 		q, err = p.takeQR(r.Context(), g.id, q)
 	}
+	if errors.Is(err, fault.Unavailable) { // the page would at once send the form again
+		p.showError(w, r, g.flow, p.faultOf(r.Context(), err), g.path())
+		return nil
+	}
 	if err != nil && !isQRLost(err) {
 		return err
 	}
@@ -215,7 +220,7 @@ func (p *Pages) signInByQR(w http.ResponseWriter, r *http.Request, g qrPage, q q
 	if err != nil {
 		return err
 	}
-	in, err := p.Users.signInBySession(r.Context(), q.UserID, q.SessionID, attempt)
+	in, err := p.Users.signInBySession(r.Context(), q.UserID, q.SessionID, q.askedAt(), attempt)
 	switch {
 	case errors.Is(err, ErrDisabled), errors.Is(err, ErrClosing): // a code keeps a closing one
 		p.showError(w, r, g.flow, p.faultOf(r.Context(), err), "/login?flow="+g.flow.ID)

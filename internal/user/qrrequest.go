@@ -52,8 +52,8 @@ const (
 	qrLife  = 150 * time.Second
 	qrKeep  = 10 * time.Minute // how long a finished request is known as finished
 
-	qrPerAddress = 30 // codes that one address may have drawn
-	qrPerUser    = 10 // codes that one person may type
+	qrPerAddress = 150 // codes that one address may have drawn: by 30 pages, each of which renews its own four times
+	qrPerUser    = 10  // codes that one person may type
 	qrWindow     = 10 * time.Minute
 )
 
@@ -87,6 +87,15 @@ type qrRequest struct {
 	ProvenAfter time.Time `json:",omitzero"`  // as in Flow
 	UserID      string    `json:",omitempty"` // who scanned it first; it is theirs alone from then on
 	SessionID   string    `json:",omitempty"` // where they allowed it
+}
+
+// askedAt is from when on a proof on the phone was asked for by this request: once it
+// was drawn, if it asks for one at all. Zero if it does not.
+func (q qrRequest) askedAt() time.Time {
+	if q.ProvenAfter.IsZero() {
+		return time.Time{}
+	}
+	return q.At
 }
 
 // drawnBy says whether f's browser drew it.

@@ -279,24 +279,3 @@ func TestOneProofMakesOneNewAccount(t *testing.T) {
 		}
 	})
 }
-
-// The largest flow that starts is still a cookie once a decision waits in it.
-func TestAHeldFlowFitsACookie(t *testing.T) {
-	h := newHouse(t, dbtest.Open(t))
-	h.idle(fixture(0), 91)
-	size := 1
-	for at := 2048; at > 0; at /= 2 { // the longest request that is taken
-		if r := h.browser().get("/start?" + strings.Repeat("a", size+at)); r.status == http.StatusSeeOther {
-			size += at
-		}
-	}
-	b := h.browser()
-	flow, challenge := b.begin("/start?"+strings.Repeat("a", size), fixture(0))
-	b.finish(flow, challenge, testCode).to(t)
-	if n := len(flowPrefix+flow) + len(b.cookie(flowPrefix+flow)); n > 4096 || size < 1000 {
-		t.Errorf("the cookie has %d bytes for a request of %d", n, size)
-	}
-	if to := b.post("/login/recycled", url.Values{"flow": {flow}, "decision": {"new"}}).to(t); to.Host != "rp.example" {
-		t.Errorf("sent to %s", to)
-	}
-}

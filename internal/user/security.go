@@ -134,5 +134,9 @@ func (s *Service) names(ctx context.Context, userID string) (map[string]string, 
 	return own, nil
 }
 
+// fresh says whether the sign-in of a session was lately, and its own: a browser that
+// another one let in has proved nothing.
+func (s Session) fresh() bool { return !s.Copied && lately(s.AuthTime) }
+
 // lately says whether a time of a proof still counts.
 func lately(at time.Time) bool { return time.Since(at) <= freshSignIn }

@@ -33,7 +33,8 @@ type Session struct {
 	ID        string    `json:"sid"`
 	UserID    string    `json:"sub"`
 	AuthTime  time.Time `json:"auth_time"`
-	AMR       []string  `json:"amr"` // RFC 8176
+	Copied    bool      `json:"copied,omitempty"` // its proof was another session's: never fresh, see Session.fresh
+	AMR       []string  `json:"amr"`              // RFC 8176
 	ACR       string    `json:"acr"`
 	UserAgent string    `json:"user_agent,omitempty"`
 	IPPrefix  string    `json:"ip_prefix,omitempty"` // of the sign-in
@@ -56,7 +57,7 @@ func (s *Service) openSession(ctx context.Context, userID string, a Attempt, now
 	amr, acr := a.methods()
 	authTime, expires := a.times(now, s.sessionLife)
 	sess := Session{
-		ID: db.NewID(), UserID: userID, AuthTime: authTime, AMR: amr, ACR: acr,
+		ID: db.NewID(), UserID: userID, AuthTime: authTime, Copied: a.Copies.Copied, AMR: amr, ACR: acr,
 		UserAgent: clip(a.UserAgent, 256), IPPrefix: prefixOf(a.Address),
 		CreatedAt: now, ExpiresAt: expires, SeenAt: now,
 	}
@@ -71,10 +72,10 @@ func (s *Service) openSession(ctx context.Context, userID string, a Attempt, now
 		}
 	}
 	err := s.db.ExecLater(ctx, `
-		INSERT INTO sessions (id, user_id, secret_hash, auth_time, amr, acr, user_agent, ip_prefix, created_at, seen_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)`,
+		INSERT INTO sessions (id, user_id, secret_hash, auth_time, amr, acr, user_agent, ip_prefix, created_at, seen_at, expires_at, copied)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11)`,
 		sess.ID, userID, hash, db.Micros(sess.AuthTime), strings.Join(sess.AMR, " "), sess.ACR,
-		sess.UserAgent, sess.IPPrefix, db.Micros(now), db.Micros(sess.ExpiresAt))
+		sess.UserAgent, sess.IPPrefix, db.Micros(now), db.Micros(sess.ExpiresAt), sess.Copied)
 	if err != nil {
 		return Session{}, "", fmt.Errorf("open session: %w", err)
 	}
@@ -85,10 +86,10 @@ func (s *Service) openSession(ctx context.Context, userID string, a Attempt, now
 // ends it and answers false.
 func (s *Service) replace(ctx context.Context, id string, sess Session, hash []byte) (bool, error) {
 	n, err := s.db.Exec(ctx, `
-		UPDATE sessions SET secret_hash = $1, auth_time = $2, amr = $3, acr = $4, user_agent = $5, ip_prefix = $6, seen_at = $10, expires_at = $7
+		UPDATE sessions SET secret_hash = $1, auth_time = $2, amr = $3, acr = $4, user_agent = $5, ip_prefix = $6, seen_at = $10, expires_at = $7, copied = $11
 		WHERE id = $8 AND user_id = $9 AND ended_at IS NULL`,
 		hash, db.Micros(sess.AuthTime), strings.Join(sess.AMR, " "), sess.ACR, sess.UserAgent, sess.IPPrefix,
-		db.Micros(sess.ExpiresAt), id, sess.UserID, db.Micros(sess.SeenAt))
+		db.Micros(sess.ExpiresAt), id, sess.UserID, db.Micros(sess.SeenAt), sess.Copied)
 	if err != nil {
 		return false, fmt.Errorf("renew session: %w", err)
 	}
@@ -124,13 +125,13 @@ func (s *Service) SessionOf(r *http.Request) (Session, User, error) {
 	)
 	err := s.db.QueryRow(ctx, `
 		SELECT u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at,
-		       s.id, s.user_id, s.secret_hash, s.auth_time, s.amr, s.acr, s.user_agent, s.ip_prefix, s.created_at, s.seen_at, s.expires_at
+		       s.id, s.user_id, s.secret_hash, s.auth_time, s.copied, s.amr, s.acr, s.user_agent, s.ip_prefix, s.created_at, s.seen_at, s.expires_at
 		FROM sessions s
 		JOIN users u ON u.id = s.user_id
 		LEFT JOIN identifiers i ON i.user_id = u.id AND i.kind = 'phone'
 		WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 AND s.seen_at > $3 AND u.status = 'active' AND s.auth_time > u.grants_after`,
 		id, db.Micros(now), db.Micros(now.Add(-s.sessionIdle))).
-		Scan(append(u.columns(), &sess.ID, &sess.UserID, &hash, &authTime, &amr, &sess.ACR,
+		Scan(append(u.columns(), &sess.ID, &sess.UserID, &hash, &authTime, &sess.Copied, &amr, &sess.ACR,
 			&sess.UserAgent, &sess.IPPrefix, &from, &seen, &until)...)
 	if err != nil {
 		return Session{}, User{}, fmt.Errorf("find session: %w", err)
@@ -197,7 +198,10 @@ func (s *Service) EndSessions(ctx context.Context, userID, actor string) (int64,
 func (s *Service) endSessionsBut(ctx context.Context, keep, userID, actor string) (int64, error) {
 	var n int64
 	err := s.db.Tx(ctx, func(ctx context.Context) error {
-		var err error
+		err := s.holdSessions(ctx, userID)
+		if err != nil {
+			return err
+		}
 		n, err = s.db.Exec(ctx, `UPDATE sessions SET ended_at = $1 WHERE user_id = $2 AND ended_at IS NULL AND id <> $3`,
 			db.Micros(time.Now()), userID, keep)
 		if err != nil {
@@ -209,6 +213,15 @@ func (s *Service) endSessionsBut(ctx context.Context, keep, userID, actor string
 		return s.record(ctx, "session.ended", actor, userID, map[string]string{"count": fmt.Sprint(n)})
 	})
 	return n, err
+}
+
+// holdSessions makes transactions that end a user's sessions, or copy one, wait for each
+// other: an UPDATE does not see rows that come up while it waits for another.
+func (s *Service) holdSessions(ctx context.Context, userID string) error {
+	if _, err := s.db.Exec(ctx, `UPDATE users SET updated_at = updated_at WHERE id = $1`, userID); err != nil {
+		return fmt.Errorf("hold sessions: %w", err)
+	}
+	return nil
 }
 
 // setCookie hands the browser its session. The cookie outlives the idle limit,

@@ -38,7 +38,8 @@ type Attempt struct {
 	Only string // account that a passkey has to be of, "" for any
 
 	// Copies is the session that a sign-in without a proof of its own stands on: the
-	// new one has its auth_time and ends no later. Zero where there is a proof.
+	// new one has its auth_time and ends no later, and Copied says whether it is a
+	// copy. Zero where there is a proof.
 	Copies Session
 
 	verdict verdict // of a RecycledNumberCheck

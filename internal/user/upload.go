@@ -67,7 +67,7 @@ func (s *Service) takePicture(r *http.Request, userID string, still func() error
 
 func (s *Service) keepUpload(r *http.Request, userID string, file counted) error {
 	_, err := s.SetPicture(r.Context(), userID, &file)
-	if file.n == 0 { // the button was pressed without a file
+	if file.n == 0 && errors.Is(err, picture.ErrUnreadable) { // the button was pressed without a file
 		return errPictureMissing.Because(err)
 	}
 	return uploadFault(err, err)

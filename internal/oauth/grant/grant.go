@@ -69,6 +69,7 @@ type Live struct {
 	UserActive      bool
 	GrantsAfter     time.Time // users.grants_after: sign-ins at this time or before count no more
 	SessionEnded    bool      // the browser session behind it was ended, replaced or has expired; false if there is none
+	SessionCopied   bool      // another session let that one in: AuthTime and AMR are the other's
 	UserClaims      string    // users.claims JSON
 	PhoneSealed     []byte    // identifiers.sealed, nil if none
 	PhoneVerifiedAt int64     // microseconds since 1970

@@ -77,7 +77,7 @@ func (s *Store) Find(ctx context.Context, id string) (Live, error) {
 	l, err := scan(s.db.QueryRow(ctx, `
 		SELECT g.id, g.client_id, g.user_id, g.session_id, g.scope, g.audience, g.auth_time, g.amr, g.acr,
 			g.salt, g.generation, g.rotated_at, g.created_at, g.expires_at, g.revoked_at,
-			u.status, u.claims, u.updated_at, u.grants_after, i.sealed, i.verified_at, s.expires_at, s.ended_at
+			u.status, u.claims, u.updated_at, u.grants_after, i.sealed, i.verified_at, s.expires_at, s.ended_at, s.copied
 		FROM grants g
 		LEFT JOIN users u ON u.id = g.user_id
 		LEFT JOIN identifiers i ON i.user_id = g.user_id AND i.kind = 'phone'
@@ -98,7 +98,7 @@ func (s *Store) ListUser(ctx context.Context, userID string) ([]Live, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT g.id, g.client_id, g.user_id, g.session_id, g.scope, g.audience, g.auth_time, g.amr, g.acr,
 			g.salt, g.generation, g.rotated_at, g.created_at, g.expires_at, g.revoked_at,
-			u.status, u.claims, u.updated_at, u.grants_after, i.sealed, i.verified_at, s.expires_at, s.ended_at
+			u.status, u.claims, u.updated_at, u.grants_after, i.sealed, i.verified_at, s.expires_at, s.ended_at, s.copied
 		FROM grants g
 		LEFT JOIN users u ON u.id = g.user_id
 		LEFT JOIN identifiers i ON i.user_id = g.user_id AND i.kind = 'phone'
@@ -129,10 +129,11 @@ func scan(row interface{ Scan(...any) error }) (Live, error) {
 	var authTime, rotated, created, expires int64
 	var revoked, verified, updated, after, sessionExpires, sessionEnded sql.NullInt64
 	var status, claims sql.NullString
+	var copied sql.NullBool
 	if err := row.Scan(
 		&l.ID, &l.ClientID, &l.UserID, &l.SessionID, &scope, &audience, &authTime, &amr, &l.ACR,
 		&l.Salt, &l.Generation, &rotated, &created, &expires, &revoked,
-		&status, &claims, &updated, &after, &l.PhoneSealed, &verified, &sessionExpires, &sessionEnded); err != nil {
+		&status, &claims, &updated, &after, &l.PhoneSealed, &verified, &sessionExpires, &sessionEnded, &copied); err != nil {
 		return Live{}, err
 	}
 	l.Scope, l.Audience, l.AMR = strings.Fields(scope), strings.Fields(audience), strings.Fields(amr)
@@ -144,6 +145,7 @@ func scan(row interface{ Scan(...any) error }) (Live, error) {
 	l.PhoneVerifiedAt, l.GrantsAfter = verified.Int64, db.Time(after.Int64)
 	// A session that expired is deleted some time later, so a missing row means the same.
 	over := !sessionExpires.Valid || sessionEnded.Valid || sessionExpires.Int64 <= db.Micros(time.Now())
+	l.SessionCopied = copied.Bool
 	l.SessionEnded = l.SessionID != "" && over
 	return l, nil
 }

@@ -3,8 +3,8 @@
 // The image is decoded, cut to its middle, scaled and encoded anew, so nothing of
 // the file that was sent survives: no place where it was taken, no name of a
 // camera, no bytes that a browser could take for something else. How large an
-// image may be is decided from its header, before memory is taken for it, and few
-// are worked on at once.
+// image may be is decided from its header, before memory is taken for it, few are
+// worked on at once, and none for long.
 package picture
 
 import (
@@ -32,11 +32,13 @@ const (
 	MaxPixels = 40_000_000
 	maxSide   = 16_384
 	Side      = 256
+
+	maxScans = 100 // of a JPEG; encoders make up to 14
 )
 
 // Why an image is refused.
 var (
-	ErrTooLarge   = fault.New(http.StatusRequestEntityTooLarge, "picture_too_large", "a picture has at most 5 MB and 40 megapixels")
+	ErrTooLarge   = fault.New(http.StatusRequestEntityTooLarge, "picture_too_large", "a picture has at most 5 MB and 40 megapixels, fewer where its format takes much memory")
 	ErrUnreadable = fault.New(http.StatusUnprocessableEntity, "picture_unreadable", "this is not a picture that can be read: send JPEG, PNG, GIF or WebP")
 )
 
@@ -46,25 +48,39 @@ type Picture struct {
 	Type string // image/jpeg, or image/png for one that is transparent somewhere
 }
 
-// Maker makes pictures, a bounded number at once: one of 40 megapixels may need
-// 350 MB while it is decoded.
+// maxUploads are read at once; each is MaxBytes at most.
+const maxUploads = 16
+
+// Maker makes pictures, a bounded number at once, each of which takes maxMemory at
+// most.
 type Maker struct {
-	turns chan struct{}
-	wait  time.Duration
+	uploads, turns chan struct{}
+
+	wait  time.Duration // for a turn
+	limit time.Duration // for decoding
 }
 
 // NewMaker makes one that works on so many images at once, at least one.
 func NewMaker(turns int) *Maker {
-	return &Maker{turns: make(chan struct{}, max(1, turns)), wait: 5 * time.Second}
+	return &Maker{
+		uploads: make(chan struct{}, maxUploads), turns: make(chan struct{}, max(1, turns)),
+		wait: 5 * time.Second, limit: 10 * time.Second,
+	}
 }
 
 var errBusy = errors.New("all turns at pictures are taken")
 
 // Square reads a JPEG, PNG, GIF (its first frame) or WebP image, turned as its
-// EXIF orientation says. Faults: ErrTooLarge, ErrUnreadable, and
-// fault.Unavailable with RetryAfter if too many are sent at once; other errors
-// are of reading.
+// EXIF orientation says. Faults: ErrTooLarge, ErrUnreadable - also for what takes
+// longer to decode than the limit - and fault.Unavailable with RetryAfter if too
+// many are sent at once; other errors are of reading.
 func (m *Maker) Square(ctx context.Context, r io.Reader) (Picture, error) {
+	select {
+	case m.uploads <- struct{}{}: // for whoever sends slowly, no turn is held
+		defer func() { <-m.uploads }()
+	default:
+		return Picture{}, fault.Unavailable.Because(errBusy).After(m.wait)
+	}
 	data, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
 	if err != nil {
 		return Picture{}, fmt.Errorf("read a picture: %w", err)
@@ -89,7 +105,32 @@ func (m *Maker) Square(ctx context.Context, r io.Reader) (Picture, error) {
 	case <-ctx.Done():
 		return Picture{}, ctx.Err()
 	}
-	return f.square(data)
+	p, err := f.square(&timed{file: bytes.NewReader(data), ctx: ctx, until: time.Now().Add(m.limit)}, data)
+	if gone := ctx.Err(); gone != nil && err != nil {
+		return Picture{}, gone
+	}
+	return p, err
+}
+
+// errSlow says that an image takes longer to decode than any that was not made to.
+var errSlow = errors.New("it takes too long to decode")
+
+// timed is a file that breaks off once whoever sent it is gone, or the time is over.
+// It is handed out in small pieces, as little of it can keep a decoder busy for long.
+type timed struct {
+	file  io.Reader       // not embedded: a decoder would go by its ReadByte
+	ctx   context.Context //nolint:containedctx // decoders take none
+	until time.Time
+}
+
+func (t *timed) Read(b []byte) (int, error) {
+	switch {
+	case t.ctx.Err() != nil:
+		return 0, t.ctx.Err()
+	case time.Now().After(t.until):
+		return 0, errSlow
+	}
+	return t.file.Read(b[:min(len(b), 512)])
 }
 
 // format is one kind of image file.
@@ -123,15 +164,17 @@ func (f *format) check(data []byte) (err error) {
 	switch {
 	case err != nil || c.Width < 1 || c.Height < 1:
 		return ErrUnreadable.Because(err)
-	case c.Width > maxSide || c.Height > maxSide || c.Width*c.Height > MaxPixels:
+	case c.Width > maxSide || c.Height > maxSide || c.Width*c.Height > MaxPixels || memory(data, c) > maxMemory:
 		return ErrTooLarge
+	case f.begins[0] == 0xff && bytes.Count(data, []byte("\xff\xda")) > maxScans:
+		return ErrUnreadable.Because(errSlow)
 	}
 	return nil
 }
 
-func (f *format) square(data []byte) (p Picture, err error) {
+func (f *format) square(file io.Reader, data []byte) (p Picture, err error) {
 	defer unreadable(&err)
-	img, err := f.decode(bytes.NewReader(data))
+	img, err := f.decode(file)
 	if err != nil {
 		return Picture{}, ErrUnreadable.Because(err)
 	}

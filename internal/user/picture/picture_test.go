@@ -258,6 +258,15 @@ func TestOneAtATime(t *testing.T) {
 			t.Errorf("who hung up: %v", err)
 		}
 		<-m.turns
+		for range maxUploads {
+			m.uploads <- struct{}{}
+		}
+		if _, err := m.Square(t.Context(), iotest.ErrReader(io.ErrUnexpectedEOF)); !errors.As(err, &f) || f.Code != fault.Unavailable.Code || f.RetryAfter <= 0 {
+			t.Errorf("one more upload: %v", err)
+		}
+		for range maxUploads {
+			<-m.uploads
+		}
 		if _, err := m.Square(t.Context(), bytes.NewReader(asPNG(t, stripes(9, 9)))); err != nil {
 			t.Error(err)
 		}
