@@ -11,8 +11,8 @@ import (
 // The pages for a password, a user name and an e-mail address.
 
 // passwordGate is secured for the password page, where the present password is as good
-// as a fresh sign-in unless the account has something stronger; ask says that it has
-// to be typed.
+// as a fresh sign-in unless the account has something stronger, or only the password
+// was shown before; ask says that it has to be typed.
 func (p *Pages) passwordGate(w http.ResponseWriter, r *http.Request) (s Session, u User, ask, ok bool, err error) {
 	if s, u, ok, err = p.member(w, r); !ok {
 		return s, u, false, false, err
@@ -22,11 +22,11 @@ func (p *Pages) passwordGate(w http.ResponseWriter, r *http.Request) (s Session,
 		if err != nil {
 			return s, u, false, false, err
 		}
-		stronger, err := p.Users.NeedsStronger(r.Context(), u.ID)
+		where, err := p.Users.asks(r.Context(), u, evidence{proofSMS: shownBy(s.AMR, s.ACR)[proofSMS]})
 		if err != nil {
 			return s, u, false, false, err
 		}
-		if has && !stronger {
+		if has && where == "" {
 			return s, u, true, true, nil
 		}
 	}

@@ -80,9 +80,9 @@ func (p *Pages) askForPasskey(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if need, err := p.Users.NeedsStronger(r.Context(), u.ID); err != nil {
+	if where, err := p.Users.asks(r.Context(), u, p.shownLately(r, session)); err != nil {
 		return nil, err
-	} else if need && !p.shownLately(r, session).strong() {
+	} else if where != "" {
 		return nil, ErrReauthenticationRequired
 	}
 	if err := p.spendQuestion(r); err != nil {

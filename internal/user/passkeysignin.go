@@ -34,6 +34,8 @@ type Assertion struct {
 	Binding  []byte // the same as at the beginning
 	State    string // as it was given out
 	Response []byte // AuthenticationResponseJSON, WebAuthn Level 3 section 5.1.5
+
+	MadeBefore time.Time // a younger passkey is refused; zero for none
 }
 
 // BeginPasskeySignIn asks whoever is there for a passkey; binding is what only
@@ -68,7 +70,7 @@ func (s *Service) SignInByPasskey(ctx context.Context, a Assertion, at Attempt) 
 
 // CheckPasskey has somebody who is signed in prove themself by one of their own
 // passkeys. Faults: those of SignInByPasskey that are about a passkey;
-// passkey_other for somebody else's.
+// passkey_other for somebody else's, proof_too_new.
 func (s *Service) CheckPasskey(ctx context.Context, userID string, a Assertion) error {
 	key, data, err := s.asserted(ctx, a, userID)
 	if err != nil {
@@ -109,6 +111,9 @@ func (s *Service) asserted(ctx context.Context, a Assertion, only string) (passk
 		Challenge: challenge, UserVerification: protocol.VerificationRequired,
 	}, parsed); err != nil {
 		return fail(ErrPasskeyFailed.Because(err))
+	}
+	if !a.MadeBefore.IsZero() && !key.CreatedAt.Before(a.MadeBefore) {
+		return fail(ErrProofTooNew)
 	}
 	return key, parsed.Response.AuthenticatorData, s.useUp(ctx, challenge)
 }

@@ -106,6 +106,11 @@ func (s *Service) HasPassword(ctx context.Context, userID string) (has bool, cha
 // the try, commits that, and compares only then. Faults: ErrCredentials,
 // ErrTooManyTries, those of password.Verify.
 func (s *Service) CheckPassword(ctx context.Context, userID, typed string) error {
+	return s.checkPassword(ctx, userID, typed, time.Time{})
+}
+
+// checkPassword is CheckPassword of one that was set before a time; zero: whenever.
+func (s *Service) checkPassword(ctx context.Context, userID, typed string, before time.Time) error {
 	pool := s.triedFactor(userID, factorPassword)
 	wait, err := s.charge(ctx, pool)
 	switch {
@@ -116,7 +121,7 @@ func (s *Service) CheckPassword(ctx context.Context, userID, typed string) error
 	}
 	for range 3 {
 		var hash string
-		err := s.db.QueryRow(ctx, `SELECT hash FROM passwords WHERE user_id = $1`, userID).Scan(&hash)
+		err := s.db.QueryRow(ctx, `SELECT hash FROM passwords WHERE user_id = $1 AND changed_at < $2`, userID, until(before)).Scan(&hash)
 		if err != nil && !isNotFound(err) {
 			return fmt.Errorf("read a password: %w", err)
 		}

@@ -58,6 +58,11 @@ func (s *Service) recoveryLookup(userID, code string) []byte {
 // capitals does not matter, nor do 0, 1 and 8, which no code has, for O, I and B.
 // Faults: ErrFactorIncorrect, ErrTooManyTries.
 func (s *Service) UseRecoveryCode(ctx context.Context, userID, code string) error {
+	return s.useRecoveryCode(ctx, userID, code, time.Time{})
+}
+
+// useRecoveryCode is UseRecoveryCode of one that was made before a time; zero: whenever.
+func (s *Service) useRecoveryCode(ctx context.Context, userID, code string, before time.Time) error {
 	pool := s.triedFactor(userID, factorRecovery)
 	wait, err := s.charge(ctx, pool)
 	switch {
@@ -68,8 +73,8 @@ func (s *Service) UseRecoveryCode(ctx context.Context, userID, code string) erro
 	}
 	typed := strings.NewReplacer("0", "O", "1", "I", "8", "B").Replace(strings.ToUpper(foldDigits(code)))
 	err = s.db.Tx(ctx, func(ctx context.Context) error {
-		n, err := s.db.Exec(ctx, `UPDATE recovery_codes SET used_at = $1 WHERE user_id = $2 AND lookup = $3 AND used_at IS NULL`,
-			db.Micros(time.Now()), userID, s.recoveryLookup(userID, typed))
+		n, err := s.db.Exec(ctx, `UPDATE recovery_codes SET used_at = $1 WHERE user_id = $2 AND lookup = $3 AND used_at IS NULL AND created_at < $4`,
+			db.Micros(time.Now()), userID, s.recoveryLookup(userID, typed), until(before))
 		if err != nil {
 			return fmt.Errorf("use a recovery code: %w", err)
 		}

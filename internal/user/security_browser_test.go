@@ -55,6 +55,7 @@ func TestAPersonSecuresTheirAccount(t *testing.T) {
 			if got, err := h.users.find(t.Context(), u.ID); err != nil || got.Phone.E164() != fixture(i+10) {
 				t.Errorf("the number is %v, %v", got.Phone, err)
 			}
+			h.aged(u.ID)
 			p.losesNumber(at, codes[1], fixture(i + 20)[3:])
 			if got, err := h.users.find(t.Context(), u.ID); err != nil || got.Phone.E164() != fixture(i+20) {
 				t.Errorf("the number is %v, %v", got.Phone, err)
@@ -231,7 +232,7 @@ func TestAPersonKeepsPasskeys(t *testing.T) {
 			p.sees("#passkey-note:not(:empty)")
 
 			// The number is lost, the passkey makes up for it.
-			p.forgets(provenCookie)
+			h.aged(h.only(t).ID)
 			p.does(chromedp.Navigate(at + pathPhoneLost))
 			p.presses("#passkey-sign-in")
 			p.presses("#lost-continue")

@@ -22,7 +22,9 @@ import (
 // Faults of second factors.
 var (
 	ErrFactorIncorrect = fault.New(http.StatusUnprocessableEntity, "factor_incorrect", "the code is not right, or it was used before")
-	ErrNoEnrolment     = fault.New(http.StatusConflict, "enrolment_missing", "no authenticator app waits to be confirmed, start again")
+	// ErrProofTooNew is a proof that was right, of what was made too lately to count.
+	ErrProofTooNew = fault.New(http.StatusUnprocessableEntity, "proof_too_new", "this was set up less than a day ago and does not count for this yet")
+	ErrNoEnrolment = fault.New(http.StatusConflict, "enrolment_missing", "no authenticator app waits to be confirmed, start again")
 )
 
 const (
@@ -147,8 +149,13 @@ func (s *Service) ConfirmTOTP(ctx context.Context, userID, code string, by By) (
 // older one after it. The try is counted and committed before the comparison.
 // Faults: ErrFactorIncorrect, for an account without an app too; ErrTooManyTries.
 func (s *Service) CheckTOTP(ctx context.Context, userID, code string) error {
+	return s.checkTOTP(ctx, userID, code, time.Time{})
+}
+
+// checkTOTP is CheckTOTP of an app that was confirmed before a time; zero: whenever.
+func (s *Service) checkTOTP(ctx context.Context, userID, code string, before time.Time) error {
 	var sealed []byte
-	err := s.db.QueryRow(ctx, `SELECT sealed FROM totp WHERE user_id = $1`, userID).Scan(&sealed)
+	err := s.db.QueryRow(ctx, `SELECT sealed FROM totp WHERE user_id = $1 AND confirmed_at < $2`, userID, until(before)).Scan(&sealed)
 	if err != nil && !isNotFound(err) {
 		return fmt.Errorf("read an authenticator app: %w", err)
 	}
