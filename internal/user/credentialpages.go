@@ -83,13 +83,15 @@ func (p *Pages) savePassword(w http.ResponseWriter, r *http.Request) error {
 	if ok, err := p.currentPassword(w, r, u, ask, form.Get("current")); !ok {
 		return err
 	}
-	err = p.Users.SetPassword(r.Context(), u.ID, form.Get("password"), by(s))
+	who := renewing(s)
+	err = p.Users.SetPassword(r.Context(), u.ID, form.Get("password"), who)
 	if bad, ok := shown(err); ok {
 		return p.renderOwnPassword(w, r, u, ask, bad.Status, problem(bad, "password"))
 	}
 	if err != nil {
 		return unknownIsGone(err)
 	}
+	p.renewed(w, who)
 	seeRoom(w, r, pathSecurity, "password")
 	return nil
 }
@@ -114,9 +116,11 @@ func (p *Pages) removePassword(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
-	if err := p.Users.RemovePassword(r.Context(), u.ID, by(s)); err != nil {
+	who := renewing(s)
+	if err := p.Users.RemovePassword(r.Context(), u.ID, who); err != nil {
 		return unknownIsGone(err)
 	}
+	p.renewed(w, who)
 	seeRoom(w, r, pathSecurity, "password_removed")
 	return nil
 }

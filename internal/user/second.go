@@ -188,7 +188,8 @@ func (s *Service) stepUp(ctx context.Context, sess Session, u User, second strin
 		n, err := s.db.Exec(ctx, `
 			UPDATE sessions SET secret_hash = $1, amr = $2, acr = $3, seen_at = $4
 			WHERE id = $5 AND auth_time = $6 AND amr = $7 AND ended_at IS NULL AND EXISTS (
-				SELECT 1 FROM users u WHERE u.id = sessions.user_id AND u.status = 'active' AND u.grants_after < sessions.auth_time)`,
+				SELECT 1 FROM users u WHERE u.id = sessions.user_id AND u.status = 'active'
+					AND (u.grants_after < sessions.auth_time OR u.kept_session = sessions.id))`,
 			hash, strings.Join(sess.AMR, " "), sess.ACR, db.Micros(sess.SeenAt), sess.ID, db.Micros(sess.AuthTime), before)
 		if err != nil {
 			return fmt.Errorf("step up a session: %w", err)
