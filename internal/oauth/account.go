@@ -78,7 +78,7 @@ func (c call) userID() string { return c.token.Subject }
 
 // by is who changes the account, for the record.
 func (c call) by() user.By {
-	return user.By{Actor: "user:" + c.userID(), Session: c.token.grant.SessionID}
+	return user.By{Actor: "user:" + c.userID(), Session: c.token.grant.SessionID, OneFactor: c.token.grant.ACR != user.ACRTwoFactors}
 }
 
 // person is the account, from the one read that the token took.

@@ -83,7 +83,10 @@ func (p *Pages) savePassword(w http.ResponseWriter, r *http.Request) error {
 	if ok, err := p.currentPassword(w, r, u, ask, form.Get("current")); !ok {
 		return err
 	}
-	who := renewing(s)
+	who := p.by(r, s)
+	if ask && shownBy(s.AMR, s.ACR)[proofSMS] {
+		who.OneFactor = false // a message, however long ago, and the password now
+	}
 	err = p.Users.SetPassword(r.Context(), u.ID, form.Get("password"), who)
 	if bad, ok := shown(err); ok {
 		return p.renderOwnPassword(w, r, u, ask, bad.Status, problem(bad, "password"))
@@ -116,7 +119,7 @@ func (p *Pages) removePassword(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
-	who := renewing(s)
+	who := p.by(r, s)
 	if err := p.Users.RemovePassword(r.Context(), u.ID, who); err != nil {
 		return unknownIsGone(err)
 	}

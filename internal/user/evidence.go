@@ -14,9 +14,6 @@ const (
 	proofLost = "lost" // one that makes up for the account's number, shown for that
 )
 
-// settled is how old a credential is that makes up for the account's number.
-const settled = 24 * time.Hour
-
 // evidence is what somebody has shown lately.
 type evidence map[string]bool
 
@@ -41,7 +38,7 @@ func (p *Pages) shownLately(r *http.Request, s Session) evidence {
 	return has
 }
 
-// strong: something that is neither the number nor a password alone.
+// strong: something that is neither the number nor a password alone, hence two factors.
 func (has evidence) strong() bool {
 	return has[proofPasskey] || has[proofTOTP] || has[proofRecovery] || has[proofMFA] || has[proofSMS] && has[proofPassword]
 }
@@ -49,9 +46,32 @@ func (has evidence) strong() bool {
 // needsStronger says whether an account has what a text message must not overrule.
 func (s *Service) needsStronger(ctx context.Context, userID string) (bool, error) {
 	has, err := s.proofTimes(ctx, userID)
-	_, app := has[proofTOTP]
-	_, key := has[proofPasskey]
-	return app || key, err
+	second := has.second()
+	return slices.Contains(second, proofTOTP) || slices.Contains(second, proofPasskey), err
+}
+
+// by is who changes on these pages how they sign in. Their session goes on, with the
+// cookie that renewed sets.
+func (p *Pages) by(r *http.Request, s Session) By {
+	return By{Actor: "user:" + s.UserID, Session: s.ID, OneFactor: !p.shownLately(r, s).strong(), secret: new(string)}
+}
+
+// renewed hands the browser the cookie that its session has after a change which
+// ended all others, for whoever knows the one of before.
+func (p *Pages) renewed(w http.ResponseWriter, who By) {
+	if *who.secret != "" {
+		p.Users.setCookie(w, SignedIn{Secret: *who.secret})
+	}
+}
+
+// noteMade counts what somebody has just made as shown, or they would be asked for it
+// at once; not what counts for nothing yet.
+func (p *Pages) noteMade(w http.ResponseWriter, r *http.Request, s Session, name string) error {
+	has, err := p.Users.proofTimes(r.Context(), s.UserID)
+	if err != nil || !slices.Contains(has.second(), name) {
+		return err
+	}
+	return p.Users.noteProven(w, r, s, name)
 }
 
 // asks is the page that asks for more before u changes how they sign in, "" if what

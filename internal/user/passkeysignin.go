@@ -53,7 +53,8 @@ func (s *Service) BeginPasskeySignIn(binding []byte) (PasskeyChallenge, error) {
 }
 
 // SignInByPasskey verifies the answer and makes the session and the audit record;
-// the attempt's AMR and ACR are the passkey's. Faults: passkeys_unavailable,
+// the attempt's AMR and ACR are the passkey's, which is one factor while it counts for
+// no second (see weaken). Faults: passkeys_unavailable,
 // passkey_expired, passkey_failed, passkey_unknown, passkey_cloned,
 // agreement_required, account_disabled; account_closing, beside which comes what the
 // pages go on with. A quarantined account is taken back into use.
@@ -143,6 +144,9 @@ func (s *Service) signInByKey(ctx context.Context, key passkeyRow, data protocol
 		return in, err
 	}
 	in.User, in.AuthTime = acc.User, authTime(now, acc.after)
+	if since := weakenedAt(acc.weakened, now); !since.IsZero() && !key.CreatedAt.Before(since) {
+		at.AMR, at.ACR = at.AMR[:len(at.AMR)-1], ACROneFactor // all but mfa
+	}
 	if err := s.standingOtherwise(ctx, &in, acc, at, now); err != nil {
 		return in, err
 	}

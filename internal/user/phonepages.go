@@ -325,7 +325,7 @@ func (p *Pages) checkNewPhone(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.phoneCodeMistake(w, r, c, err)
 	}
-	who := renewing(c.session)
+	who := p.by(r, c.session)
 	err = p.Users.ChangePhone(r.Context(), PhoneChange{UserID: c.user.ID, From: c.user.Phone, To: proof, By: who})
 	switch {
 	case errors.Is(err, ErrPhoneTaken), errors.Is(err, ErrPhoneSame):

@@ -47,40 +47,53 @@ func until(t time.Time) int64 {
 	return db.Micros(t)
 }
 
-// proofTimes are what an account can show besides its number, by the names of
-// Proofs, and when they were made; of passkeys the oldest.
-type proofTimes map[string]time.Time
+// SecondProofs are those of the credentials that make two factors of one.
+func (s *Service) SecondProofs(ctx context.Context, userID string) (Proofs, error) {
+	has, err := s.proofTimes(ctx, userID)
+	return ownProofs{s, has.weakened}, err
+}
+
+// proofTimes are what an account can show besides its number, by the names of Proofs,
+// and when it was made; of passkeys the oldest.
+type proofTimes struct {
+	made     map[string]time.Time
+	weakened time.Time // see weaken; zero if that counts no more
+}
 
 // proofTimes reads them in one statement.
 func (s *Service) proofTimes(ctx context.Context, userID string) (proofTimes, error) {
-	var password, app, codes, key int64
+	var password, app, codes, key, weakened int64
 	err := s.db.QueryRow(ctx, `
 		SELECT COALESCE((SELECT changed_at FROM passwords WHERE user_id = $1), -1),
 			COALESCE((SELECT confirmed_at FROM totp WHERE user_id = $1 AND sealed IS NOT NULL), -1),
 			COALESCE((SELECT MIN(created_at) FROM recovery_codes WHERE user_id = $1 AND used_at IS NULL), -1),
-			COALESCE((SELECT MIN(created_at) FROM passkeys WHERE user_id = $1), -1)`, userID).
-		Scan(&password, &app, &codes, &key)
+			COALESCE((SELECT MIN(created_at) FROM passkeys WHERE user_id = $1), -1),
+			COALESCE((SELECT weakened_at FROM users WHERE id = $1), 0)`, userID).
+		Scan(&password, &app, &codes, &key, &weakened)
 	if err != nil {
-		return nil, fmt.Errorf("look for credentials: %w", err)
+		return proofTimes{}, fmt.Errorf("look for credentials: %w", err)
 	}
 	if !s.HasPasskeys() {
 		key = -1
 	}
-	has := proofTimes{}
+	has := proofTimes{map[string]time.Time{}, weakenedAt(weakened, time.Now())}
 	for name, at := range map[string]int64{proofPassword: password, proofTOTP: app, proofRecovery: codes, proofPasskey: key} {
 		if at >= 0 {
-			has[name] = db.Time(at)
+			has.made[name] = db.Time(at)
 		}
 	}
 	return has, nil
 }
 
 // names are those that were made before a time; the zero time is for all.
-func (c proofTimes) names(before time.Time) (names []string) {
+func (p proofTimes) names(before time.Time) (names []string) {
 	for _, name := range []string{proofPassword, proofTOTP, proofRecovery, proofPasskey} {
-		if made, ok := c[name]; ok && (before.IsZero() || made.Before(before)) {
+		if made, ok := p.made[name]; ok && (before.IsZero() || made.Before(before)) {
 			names = append(names, name)
 		}
 	}
 	return names
 }
+
+// second are those that make two factors of one.
+func (p proofTimes) second() []string { return p.names(p.weakened) }

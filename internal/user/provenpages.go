@@ -78,7 +78,14 @@ func (p *Pages) secured(w http.ResponseWriter, r *http.Request, page string) (s 
 		see(w, r, where, url.Values{"for": {page}})
 		return s, u, false, nil
 	case where != "":
-		return s, u, false, p.begin(w, r, Flow{Return: page}, where)
+		can, err := p.Users.CanStepUp(r.Context(), s)
+		if err == nil && !can { // nor does a message do beside this password
+			where = "/login"
+		}
+		if err != nil {
+			return s, u, false, err
+		}
+		return s, u, false, p.begin(w, r, Flow{Return: page, LoginHint: u.Phone.E164()}, where)
 	}
 	return s, u, true, nil
 }
@@ -90,6 +97,9 @@ type provePage struct {
 	form    url.Values
 	lost    bool
 	page    string // that asks for it
+
+	proofs Proofs    // that count
+	before time.Time // they must have been made then; zero: whenever
 }
 
 // openProve reads such a request; ok is false if it is answered.
@@ -113,6 +123,14 @@ func (p *Pages) openProve(w http.ResponseWriter, r *http.Request, lost bool) (g 
 		see(w, r, pathPhone, nil)
 		return g, false, nil
 	}
+	if g.before = time.Now().Add(-settled); !lost {
+		has, err := p.Users.proofTimes(r.Context(), g.user.ID)
+		if err != nil {
+			return g, false, err
+		}
+		g.before = has.weakened
+	}
+	g.proofs = ownProofs{p.Users, g.before}
 	return g, true, nil
 }
 
@@ -159,7 +177,7 @@ func (p *Pages) renderProve(w http.ResponseWriter, r *http.Request, g provePage,
 // waysToProve are what the account has that would be enough. What was made within a
 // day makes up for no number: whoever is signed in could have made it just now.
 func (p *Pages) waysToProve(r *http.Request, g provePage) (ways []string, err error) {
-	has, err := g.proofs(p.Users).Available(r.Context(), g.user.ID)
+	has, err := g.proofs.Available(r.Context(), g.user.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -180,17 +198,6 @@ func (p *Pages) waysToProve(r *http.Request, g provePage) (ways []string, err er
 		offers(proofPassword, password && p.shownLately(r, g.session)[proofSMS])
 	}
 	return ways, nil
-}
-
-// proofs are those that count.
-func (g provePage) proofs(users *Service) Proofs { return ownProofs{users, g.before()} }
-
-// before is when a proof must have been made to count; zero for whenever.
-func (g provePage) before() time.Time {
-	if g.lost {
-		return time.Now().Add(-settled)
-	}
-	return time.Time{}
 }
 
 // proveMore is POST /account/security/prove.
@@ -239,7 +246,7 @@ func (p *Pages) takeProof(w http.ResponseWriter, r *http.Request, g provePage) (
 		names = []string{proofPassword, proofTOTP}
 	}
 	for _, name := range names {
-		err := g.proofs(p.Users).Check(r.Context(), g.user.ID, name, g.form.Get(name))
+		err := g.proofs.Check(r.Context(), g.user.ID, name, g.form.Get(name))
 		if bad, ok := shown(err); ok {
 			return false, p.renderProve(w, r, g, bad.Status, ownProblem(bad, "proof-"+name))
 		}
@@ -290,7 +297,7 @@ func (p *Pages) provePasskey(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	err = p.Users.CheckPasskey(r.Context(), g.user.ID, Assertion{
-		Binding: []byte(g.session.ID), State: form.Get("state"), Response: []byte(form.Get("response")), MadeBefore: g.before(),
+		Binding: []byte(g.session.ID), State: form.Get("state"), Response: []byte(form.Get("response")), MadeBefore: g.before,
 	})
 	if bad, ok := shown(err); ok {
 		return p.renderProve(w, r, g, bad.Status, problem(bad, ""))

@@ -26,13 +26,17 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, userID string, by By) (c
 		if err := s.touch(ctx, userID, "user.recovery_codes_made", by.Actor); err != nil {
 			return err
 		}
-		codes, err = s.makeRecoveryCodes(ctx, userID)
+		now, err := s.weaken(ctx, userID, by)
+		if err != nil {
+			return err
+		}
+		codes, err = s.makeRecoveryCodes(ctx, userID, now)
 		return err
 	})
 	return codes, err
 }
 
-func (s *Service) makeRecoveryCodes(ctx context.Context, userID string) ([]string, error) {
+func (s *Service) makeRecoveryCodes(ctx context.Context, userID string, now time.Time) ([]string, error) {
 	if _, err := s.db.Exec(ctx, `DELETE FROM recovery_codes WHERE user_id = $1`, userID); err != nil {
 		return nil, fmt.Errorf("replace recovery codes: %w", err)
 	}
@@ -43,7 +47,7 @@ func (s *Service) makeRecoveryCodes(ctx context.Context, userID string) ([]strin
 		c := base32.StdEncoding.EncodeToString(raw)
 		codes[i] = strings.Join([]string{c[:4], c[4:8], c[8:12], c[12:]}, "-")
 		if err := s.db.ExecLater(ctx, `INSERT INTO recovery_codes (user_id, lookup, created_at) VALUES ($1, $2, $3)`,
-			userID, s.recoveryLookup(userID, c), db.Micros(time.Now())); err != nil {
+			userID, s.recoveryLookup(userID, c), db.Micros(now)); err != nil {
 			return nil, fmt.Errorf("keep recovery codes: %w", err)
 		}
 	}

@@ -47,17 +47,20 @@ func together(first []string, second string) []string {
 	return all
 }
 
-// furtherProofs names what u has besides what amr shows already, the one to ask for
-// first in front.
-func (s *Service) furtherProofs(ctx context.Context, u User, amr []string) ([]string, error) {
-	has, err := s.OwnProofs().Available(ctx, u.ID)
+// furtherProofs names what u has that makes two factors of what amr shows already,
+// the one to ask for first in front, and before when it must have been made; zero for
+// whenever. A text message is none beside what may have been made by one.
+func (s *Service) furtherProofs(ctx context.Context, u User, amr []string) (further []string, before time.Time, err error) {
+	made, err := s.proofTimes(ctx, u.ID)
 	if err != nil {
-		return nil, err
+		return nil, before, err
 	}
-	if !u.provenNumber().IsZero() {
+	has := made.second()
+	young := !made.weakened.IsZero() && (slices.Contains(amr, "hwk") || slices.Contains(amr, "swk") ||
+		slices.Contains(amr, "pwd") && !slices.Contains(has, proofPassword))
+	if !u.provenNumber().IsZero() && !young {
 		has = append(has, proofSMS)
 	}
-	var further []string
 	for _, one := range []struct{ name, method string }{
 		{proofTOTP, ""}, {proofPasskey, ""}, {proofPassword, "pwd"}, {proofSMS, "sms"}, {proofRecovery, ""},
 	} {
@@ -65,7 +68,7 @@ func (s *Service) furtherProofs(ctx context.Context, u User, amr []string) ([]st
 			further = append(further, one.name)
 		}
 	}
-	return further, nil
+	return further, made.weakened, nil
 }
 
 // CanStepUp says whether the person of a session of one factor has another to show,
@@ -81,7 +84,7 @@ func (s *Service) CanStepUp(ctx context.Context, sess Session) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	further, err := s.furtherProofs(ctx, u, sess.AMR)
+	further, _, err := s.furtherProofs(ctx, u, sess.AMR)
 	return len(further) > 0, err
 }
 
@@ -113,8 +116,15 @@ func (s *Service) finishSecond(ctx context.Context, h held, second string, a Att
 				return err
 			}
 			in = SignedIn{User: acc.User, AuthTime: authTime(now, acc.after)}
+			two, err := s.makesTwo(ctx, acc, second, now)
+			if err != nil {
+				return err
+			}
 			if err := s.standingOtherwise(ctx, &in, acc, a, now); err != nil {
 				return err
+			}
+			if !two {
+				a.AMR, a.ACR = slices.DeleteFunc(a.AMR, func(m string) bool { return m == "mfa" }), h.ACR
 			}
 			if in.against == nil && h.Number != "" {
 				if err := s.verifyNumber(ctx, &in.User, now); err != nil {
@@ -125,6 +135,16 @@ func (s *Service) finishSecond(ctx context.Context, h held, second string, a Att
 		})
 		return in, err
 	})
+}
+
+// makesTwo says whether a proof that was right makes two factors of one, which it does
+// unless the account was weakened before it was made.
+func (s *Service) makesTwo(ctx context.Context, acc account, name string, now time.Time) (bool, error) {
+	if weakenedAt(acc.weakened, now).IsZero() {
+		return true, nil
+	}
+	has, err := s.proofTimes(ctx, acc.ID)
+	return slices.Contains(has.second(), name), err
 }
 
 // Waiting is a sign-in that ErrSecondFactor holds up, for what has no pages: it can be

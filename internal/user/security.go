@@ -54,20 +54,6 @@ func (p *Pages) mountSecurity(r chi.Router) {
 // by is who changes an account on its own pages. The session goes on.
 func by(s Session) By { return By{Actor: "user:" + s.UserID, Session: s.ID} }
 
-// renewing is by for what may end all other sessions; renewed hands the browser the
-// cookie that it has after that, for whoever knows the one of before.
-func renewing(s Session) By {
-	who := by(s)
-	who.secret = new(string)
-	return who
-}
-
-func (p *Pages) renewed(w http.ResponseWriter, who By) {
-	if *who.secret != "" {
-		p.Users.setCookie(w, SignedIn{Secret: *who.secret})
-	}
-}
-
 // showSecurity is GET /account/security.
 func (p *Pages) showSecurity(w http.ResponseWriter, r *http.Request) error {
 	_, u, ok, err := p.member(w, r)

@@ -170,7 +170,7 @@ func (s *Service) complete(ctx context.Context, in *SignedIn, a Attempt, now tim
 	if err := s.recordSignIn(ctx, "user.created", *in, a); err != nil || a.newHash == "" {
 		return err
 	}
-	if err := s.insertPassword(ctx, in.User.ID, a.newHash); err != nil {
+	if err := s.insertPassword(ctx, in.User.ID, a.newHash, now); err != nil {
 		return err
 	}
 	return s.record(ctx, "user.password_set", "user:"+in.User.ID, in.User.ID, nil)

@@ -120,9 +120,13 @@ func (s *Service) ConfirmTOTP(ctx context.Context, userID, code string, by By) (
 		return nil, err
 	}
 	err = s.db.Tx(ctx, func(ctx context.Context) error {
+		now, err := s.weaken(ctx, userID, by)
+		if err != nil {
+			return err
+		}
 		n, err := s.db.Exec(ctx, `
 			UPDATE totp SET sealed = pending, pending = NULL, confirmed_at = $1, last_step = $2 WHERE user_id = $3 AND pending = $4`,
-			db.Micros(time.Now()), step, userID, pending)
+			db.Micros(now), step, userID, pending)
 		if err != nil {
 			return fmt.Errorf("confirm an authenticator app: %w", err)
 		}
@@ -139,7 +143,7 @@ func (s *Service) ConfirmTOTP(ctx context.Context, userID, code string, by By) (
 		if err != nil || left > 0 {
 			return err
 		}
-		recovery, err = s.makeRecoveryCodes(ctx, userID)
+		recovery, err = s.makeRecoveryCodes(ctx, userID, now)
 		return err
 	})
 	return recovery, err
@@ -212,6 +216,9 @@ func (s *Service) tryTOTP(ctx context.Context, userID string, sealed []byte, cod
 // RemoveTOTP takes the app and the recovery codes, and what waits to be confirmed.
 func (s *Service) RemoveTOTP(ctx context.Context, userID string, by By) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
+		if _, err := s.weaken(ctx, userID, by); err != nil && !isNotFound(err) {
+			return err
+		}
 		n, err := s.db.Exec(ctx, `DELETE FROM totp WHERE user_id = $1`, userID)
 		if err != nil {
 			return fmt.Errorf("remove an authenticator app: %w", err)
