@@ -89,11 +89,11 @@ func (s *Service) CanStepUp(ctx context.Context, sess Session) (bool, error) {
 }
 
 // asksSecond says whether one factor does not open the account here: its owner uses
-// an authenticator app, and this is no device of theirs that is known.
+// an authenticator app, and this is no device that their number signed in on since they
+// have that one, and since they were signed out of everything.
 func (acc account) asksSecond(a Attempt) bool {
 	_, acr := a.methods()
-	return acc.app && acr != ACRTwoFactors &&
-		(a.KnownDevice == nil || acc.Phone.IsZero() || !a.KnownDevice(acc.Phone))
+	return acc.app != 0 && acr != ACRTwoFactors && !a.knows(acc.Phone, db.Time(max(acc.after, acc.app)))
 }
 
 // finishSecond ends a sign-in that waited for a second proof, which was used up. One
@@ -197,7 +197,7 @@ func (s *Service) stepUp(ctx context.Context, sess Session, u User, second strin
 	before := strings.Join(sess.AMR, " ")
 	sess.AMR, sess.ACR, sess.SeenAt = together(sess.AMR, second), ACRTwoFactors, db.Time(db.Micros(time.Now()))
 	in := SignedIn{
-		User: u, AuthTime: sess.AuthTime, Session: sess, Secret: sess.ID + "." + secret, AMR: sess.AMR, ACR: sess.ACR,
+		User: u, AuthTime: sess.AuthTime, Session: sess, Secret: sess.ID + "." + secret, AMR: together(nil, second), ACR: sess.ACR,
 	}
 	return in, s.db.Tx(ctx, func(ctx context.Context) error {
 		if consume != nil {
