@@ -56,7 +56,7 @@ type operation struct {
 
 	status  int      // of success; 0 for 200, or 204 without an answer
 	fresh   bool     // needs a recent sign-in
-	strong  bool     // and one of two factors, where the account has what a text message must not overrule
+	strong  bool     // and one that user.Service.MayChangeSignIn finds enough
 	members []string // of the JSON object that it takes; nil if it takes none
 	patch   bool     // the object is a JSON merge patch (RFC 7396), in which null removes
 	change  func(*huma.Operation)
@@ -88,7 +88,7 @@ func (c call) userID() string { return c.token.Subject }
 
 // by is who changes the account, for the record.
 func (c call) by() user.By {
-	return user.By{Actor: "user:" + c.userID(), Session: c.token.grant.SessionID}
+	return user.By{Actor: "user:" + c.userID(), Session: c.token.grant.SessionID, OneFactor: c.token.grant.ACR != user.ACRTwoFactors}
 }
 
 // person is the account, from the one read that the token took.
@@ -232,11 +232,15 @@ func (s *Server) accountToken(r *http.Request, o operation) (liveToken, error) {
 		return liveToken{}, errOwnProof
 	case o.fresh && time.Since(t.grant.AuthTime) > user.FreshSignIn:
 		return liveToken{}, errStepUp
-	case !o.strong || t.grant.ACR == user.ACRTwoFactors:
+	case !o.strong:
 		return t, nil
 	}
-	need, err := s.users.NeedsStronger(r.Context(), t.Subject)
-	if err == nil && need {
+	u, err := call{token: t}.person(s)
+	if err != nil {
+		return liveToken{}, err
+	}
+	enough, err := s.users.MayChangeSignIn(r.Context(), u, t.grant.AMR, t.grant.ACR)
+	if err == nil && !enough {
 		err = errStronger
 	}
 	return t, err

@@ -165,7 +165,7 @@ func (a *accountAPI) passkeys() {
 	serve(a, operation{
 		id: "remove-passkey", method: http.MethodDelete, path: "/passkeys/{id}", summary: "Remove a passkey", fresh: true, strong: true, change: mayMiss,
 	}, func(ctx context.Context, c call, in *passkeyInput) (*nothing, error) {
-		return nil, users.RemovePasskey(ctx, c.userID(), in.ID)
+		return nil, users.RemovePasskey(ctx, c.userID(), in.ID, c.by())
 	})
 }
 

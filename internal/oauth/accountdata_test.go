@@ -246,6 +246,20 @@ func TestAccountFactors(t *testing.T) {
 	})
 }
 
+// A password is what is phished: beside a number it changes nothing by itself.
+func TestAPasswordAloneChangesNothingThroughAnApp(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		h := w.holder(t, accountScopes)
+		_, err := w.db.Exec(t.Context(), `UPDATE grants SET amr = 'pwd' WHERE user_id = $1`, h.subject)
+		must(t, err)
+		h.wantsTwoFactors(t, http.MethodPost, "/totp")
+		h.wantsTwoFactors(t, http.MethodPost, "/recovery-codes")
+		h.wantsTwoFactors(t, http.MethodDelete, "/password")
+		w.twoFactors(t, h)
+		h.want(http.StatusOK, http.MethodPost, "/totp", nil)
+	})
+}
+
 func TestAccountPasskeys(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		h, other := w.holder(t, accountScopes), w.holder(t, accountScopes)

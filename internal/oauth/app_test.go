@@ -199,7 +199,7 @@ func (w *world) addPasskey(t testing.TB, id string) passkey {
 	object, err := webauthncbor.Marshal(map[string]any{"fmt": "none", "attStmt": map[string]any{}, "authData": append(data, public...)})
 	must(t, err)
 	answer := k.answer(t, map[string][]byte{"clientDataJSON": clientData(t, "webauthn.create", question.Options), "attestationObject": object})
-	_, err = w.users.FinishPasskey(t.Context(), u, "a session", question.State, answer, "a key")
+	_, err = w.users.FinishPasskey(t.Context(), u, user.By{Session: "a session"}, question.State, answer, "a key")
 	must(t, err)
 	return k
 }

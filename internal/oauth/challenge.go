@@ -244,11 +244,24 @@ func (s *Server) nextSteps(ctx context.Context, a *authSession) ([]string, error
 		}
 		return next, nil
 	}
-	has, err := s.users.OwnProofs().Available(ctx, a.Person.UserID)
+	proofs, err := s.furtherProofs(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	has, err := proofs.Available(ctx, a.Person.UserID)
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(has, func(name string) bool {
 		return name == stepPassword && (a.Demanded || slices.Contains(a.Person.AMR, amrOf(name)))
 	}), nil
+}
+
+// furtherProofs are those that the sign-in may go on with. What the account itself asks
+// for lets the person in, even where it does not count as a second factor yet.
+func (s *Server) furtherProofs(ctx context.Context, a *authSession) (user.Proofs, error) {
+	if a.Demanded {
+		return s.users.OwnProofs(), nil
+	}
+	return s.users.SecondProofs(ctx, a.Person.UserID)
 }

@@ -145,6 +145,28 @@ func TestAppAsksForFewPasskeys(t *testing.T) {
 	}
 }
 
+// What a text message made through the account API is no second proof beside another.
+func TestAppDoesNotStepUpByWhatAMessageMade(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		number := newNumber()
+		h := w.holderOf(t, number, accountScopes)
+		for _, password := range []string{aPassword, "another horse battery"} {
+			h.want(http.StatusNoContent, http.MethodPut, "/password", map[string]any{"password": password})
+		}
+		w.forget(t)
+		a := w.app(t, "acr_values", "2")
+		said := claims(t, a.exchange(a.give("code", a.textCode(number)).wantAppCode()).text("id_token"))
+		if said["acr"] != "1" {
+			t.Errorf("ID token: %v", said)
+		}
+		_, err := w.db.Exec(t.Context(), `UPDATE users SET weakened_at = weakened_at - 90000000000`)
+		must(t, err)
+		w.forget(t)
+		a = w.app(t, "acr_values", "2")
+		a.give("code", a.textCode(number)).wantMore("password")
+	})
+}
+
 func TestAppStepsUp(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		id, number := w.account(t)

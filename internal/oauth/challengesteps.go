@@ -174,7 +174,11 @@ func (s *Server) secondProof(r *http.Request, a *authSession, p params, step str
 	case step == paramResponse:
 		return pause{}, s.secondPasskey(r, a, p)
 	}
-	if err := s.users.OwnProofs().Check(ctx, a.Person.UserID, name, p.get(step)); err != nil {
+	proofs, err := s.furtherProofs(ctx, a)
+	if err != nil {
+		return pause{}, err
+	}
+	if err := proofs.Check(ctx, a.Person.UserID, name, p.get(step)); err != nil {
 		return pause{}, asWrongProof(err)
 	}
 	if a.Waiting != nil {
@@ -214,6 +218,9 @@ func (s *Server) secondPasskey(r *http.Request, a *authSession, p params) error 
 	if a.Waiting != nil { // a passkey is a whole sign-in
 		a.Person, a.Waiting = personOf(in), nil
 		return nil
+	}
+	if in.ACR != user.ACRTwoFactors { // made too lately to be a second factor
+		return errWrongProof
 	}
 	a.Person.stepUp(in.AMR...)
 	return s.recordStepUp(r.Context(), a, stepPasskey)

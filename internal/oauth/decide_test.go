@@ -89,6 +89,25 @@ func TestPromptsThatNeedASignIn(t *testing.T) {
 	q.wantCode(b.authorize(q))
 }
 
+// A change of password in another tab is no sign-in.
+func TestAPromptIsNotAnsweredByAChange(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		b := w.browser(t)
+		subject, session := sid(t, b.tokens(webRequest()))
+		for _, extra := range [][]string{{"prompt", "login"}, {"max_age", "0"}} {
+			must(t, w.users.SetPassword(t.Context(), subject, aPassword, byOperator))
+			q := webRequest(extra...)
+			flow := b.authorize(q).location().Query().Get("flow")
+			must(t, w.users.RemovePassword(t.Context(), subject, user.By{Actor: "user:" + subject, Session: session}))
+			if to := b.get("/login/second?flow=" + flow).location(); to.Path != "/login" {
+				t.Errorf("%v led to %s", extra, to)
+			}
+		}
+		q := webRequest()
+		q.wantCode(b.authorize(q)) // it is still signed in
+	})
+}
+
 func TestHintOfAnotherPersonAsksForThatPerson(t *testing.T) {
 	w := newWorld(t)
 	b, other := w.browser(t), w.browser(t)

@@ -114,11 +114,11 @@ func (s *Service) BeginPasskey(ctx context.Context, u User, session string) (Pas
 	return s.ask(creation.Response, data.Challenge, ceremonyCreate, []byte(session))
 }
 
-// FinishPasskey verifies the answer to BeginPasskey (RegistrationResponseJSON) and
-// keeps the key. Faults: passkeys_unavailable, passkey_expired, passkey_failed,
+// FinishPasskey verifies the answer to BeginPasskey (RegistrationResponseJSON) in the
+// same session, by.Session, and keeps the key. Faults: passkeys_unavailable, passkey_expired, passkey_failed,
 // passkey_exists, passkey_limit, account_disabled.
-func (s *Service) FinishPasskey(ctx context.Context, u User, session, state string, response []byte, name string) (Passkey, error) {
-	challenge, err := s.answered(state, ceremonyCreate, []byte(session))
+func (s *Service) FinishPasskey(ctx context.Context, u User, by By, state string, response []byte, name string) (Passkey, error) {
+	challenge, err := s.answered(state, ceremonyCreate, []byte(by.Session))
 	if err != nil {
 		return Passkey{}, err
 	}
@@ -139,7 +139,7 @@ func (s *Service) FinishPasskey(ctx context.Context, u User, session, state stri
 	k := passkeyRow{
 		Passkey: Passkey{
 			ID: base64.RawURLEncoding.EncodeToString(made.ID), Name: passkeyName(name),
-			Synced: made.Flags.BackupEligible, CreatedAt: db.Time(db.Micros(time.Now())),
+			Synced: made.Flags.BackupEligible,
 		},
 		userID: u.ID, publicKey: made.PublicKey, signCount: made.Authenticator.SignCount, backedUp: made.Flags.BackupState,
 	}
@@ -149,7 +149,8 @@ func (s *Service) FinishPasskey(ctx context.Context, u User, session, state stri
 	for _, t := range made.Transport {
 		k.transports = append(k.transports, string(t))
 	}
-	return k.Passkey, s.keepPasskey(ctx, k)
+	err = s.keepPasskey(ctx, &k, by)
+	return k.Passkey, err
 }
 
 // ask seals the challenge of a ceremony beside its options.
@@ -204,7 +205,7 @@ func (s *Service) useUp(ctx context.Context, challenge string) error {
 
 // keepPasskey writes a new key. The statement on the user's row makes a second
 // one wait, so that the limit holds.
-func (s *Service) keepPasskey(ctx context.Context, k passkeyRow) error {
+func (s *Service) keepPasskey(ctx context.Context, k *passkeyRow, by By) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
 		n, err := s.db.Exec(ctx, `UPDATE users SET status = status WHERE id = $1 AND status = 'active'`, k.userID)
 		if err != nil {
@@ -212,6 +213,9 @@ func (s *Service) keepPasskey(ctx context.Context, k passkeyRow) error {
 		}
 		if n == 0 {
 			return ErrDisabled
+		}
+		if k.CreatedAt, err = s.weaken(ctx, k.userID, by); err != nil {
+			return err
 		}
 		var count int
 		if err := s.db.QueryRow(ctx, `SELECT COUNT(*) FROM passkeys WHERE user_id = $1`, k.userID).Scan(&count); err != nil {

@@ -28,7 +28,7 @@ func TestAddingPasskeys(t *testing.T) {
 		key := newAuthenticator(t)
 		c := begin()
 		made := key.create(c)
-		if _, err := h.users.FinishPasskey(ctx, other.User, other.Session.ID, c.State, made, ""); !errors.Is(err, ErrPasskeyExpired) {
+		if _, err := h.users.FinishPasskey(ctx, other.User, By{Session: other.Session.ID}, c.State, made, ""); !errors.Is(err, ErrPasskeyExpired) {
 			t.Errorf("in another's session: %v", err)
 		}
 		for name, change := range map[string]func(*authenticator){
@@ -38,25 +38,25 @@ func TestAddingPasskeys(t *testing.T) {
 		} {
 			a := *key
 			change(&a)
-			if _, err := h.users.FinishPasskey(ctx, in.User, in.Session.ID, c.State, a.create(c), ""); !errors.Is(err, ErrPasskeyFailed) {
+			if _, err := h.users.FinishPasskey(ctx, in.User, By{Session: in.Session.ID}, c.State, a.create(c), ""); !errors.Is(err, ErrPasskeyFailed) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if _, err := h.users.FinishPasskey(ctx, in.User, in.Session.ID, c.State, made, "\x00 "); err != nil {
+		if _, err := h.users.FinishPasskey(ctx, in.User, By{Session: in.Session.ID}, c.State, made, "\x00 "); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.users.FinishPasskey(ctx, in.User, in.Session.ID, c.State, made, ""); !errors.Is(err, ErrPasskeyExpired) {
+		if _, err := h.users.FinishPasskey(ctx, in.User, By{Session: in.Session.ID}, c.State, made, ""); !errors.Is(err, ErrPasskeyExpired) {
 			t.Errorf("replayed: %v", err)
 		}
 		c = begin()
-		if _, err := h.users.FinishPasskey(ctx, in.User, in.Session.ID, c.State, key.create(c), ""); !errors.Is(err, ErrPasskeyExists) {
+		if _, err := h.users.FinishPasskey(ctx, in.User, By{Session: in.Session.ID}, c.State, key.create(c), ""); !errors.Is(err, ErrPasskeyExists) {
 			t.Errorf("the same again: %v", err)
 		}
 		c, err := h.users.BeginPasskey(ctx, other.User, other.Session.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.users.FinishPasskey(ctx, other.User, other.Session.ID, c.State, key.create(c), ""); !errors.Is(err, ErrPasskeyExists) {
+		if _, err := h.users.FinishPasskey(ctx, other.User, By{Session: other.Session.ID}, c.State, key.create(c), ""); !errors.Is(err, ErrPasskeyExists) {
 			t.Errorf("another's passkey: %v", err)
 		}
 		var wait sync.WaitGroup
@@ -68,7 +68,7 @@ func TestAddingPasskeys(t *testing.T) {
 		for _, c := range questions {
 			made := newAuthenticator(t).create(c)
 			wait.Go(func() {
-				switch _, err := h.users.FinishPasskey(ctx, in.User, in.Session.ID, c.State, made, ""); {
+				switch _, err := h.users.FinishPasskey(ctx, in.User, By{Session: in.Session.ID}, c.State, made, ""); {
 				case err == nil:
 					kept.Add(1)
 				case !errors.Is(err, ErrPasskeyLimit):

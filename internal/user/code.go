@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/fault"
@@ -115,7 +116,8 @@ func (p *Pages) useCode(w http.ResponseWriter, r *http.Request, c codePage,
 // passkey if the browser says that it can make one.
 func (p *Pages) enter(w http.ResponseWriter, r *http.Request, f Flow, in SignedIn, makesPasskeys bool) error {
 	p.Users.setCookie(w, in)
-	if n := in.User.provenNumber(); !n.IsZero() {
+	// A password on a strange device does not make it known, nor does another device.
+	if n := in.User.provenNumber(); !n.IsZero() && slices.Contains(in.AMR, "sms") {
 		p.Users.rememberDevice(w, r, n)
 	}
 	f, err := p.Flows.signedIn(w, f, in.Session.ID)
@@ -135,7 +137,7 @@ func (p *Pages) attempt(r *http.Request, f Flow) (Attempt, error) {
 	a := Attempt{
 		ClientID: f.ClientID, Locale: p.language(r, f), Address: CallerOf(r.Context()).Address,
 		UserAgent: r.UserAgent(), Browser: true,
-		KnownDevice: func(n sms.Number) bool { return p.Users.KnownDevice(r, n) },
+		KnownSince: func(n sms.Number) time.Time { return p.Users.knownSince(r, n) },
 	}
 	// The cookie that this browser had is worth nothing after the sign-in, nor is
 	// anybody's who knew it before.

@@ -11,8 +11,8 @@ import (
 // The pages for a password, a user name and an e-mail address.
 
 // passwordGate is secured for the password page, where the present password is as good
-// as a fresh sign-in unless the account has something stronger; ask says that it has
-// to be typed.
+// as a fresh sign-in unless the account has something stronger, or only the password
+// was shown before; ask says that it has to be typed.
 func (p *Pages) passwordGate(w http.ResponseWriter, r *http.Request) (s Session, u User, ask, ok bool, err error) {
 	if s, u, ok, err = p.member(w, r); !ok {
 		return s, u, false, false, err
@@ -22,11 +22,11 @@ func (p *Pages) passwordGate(w http.ResponseWriter, r *http.Request) (s Session,
 		if err != nil {
 			return s, u, false, false, err
 		}
-		stronger, err := p.Users.NeedsStronger(r.Context(), u.ID)
+		where, err := p.Users.asks(r.Context(), u, evidence{proofSMS: shownBy(s.AMR, s.ACR)[proofSMS]})
 		if err != nil {
 			return s, u, false, false, err
 		}
-		if has && !stronger {
+		if has && where == "" {
 			return s, u, true, true, nil
 		}
 	}
@@ -83,13 +83,18 @@ func (p *Pages) savePassword(w http.ResponseWriter, r *http.Request) error {
 	if ok, err := p.currentPassword(w, r, u, ask, form.Get("current")); !ok {
 		return err
 	}
-	err = p.Users.SetPassword(r.Context(), u.ID, form.Get("password"), by(s))
+	who := p.by(r, s)
+	if ask && shownBy(s.AMR, s.ACR)[proofSMS] {
+		who.OneFactor = false // a message, however long ago, and the password now
+	}
+	err = p.Users.SetPassword(r.Context(), u.ID, form.Get("password"), who)
 	if bad, ok := shown(err); ok {
 		return p.renderOwnPassword(w, r, u, ask, bad.Status, problem(bad, "password"))
 	}
 	if err != nil {
 		return unknownIsGone(err)
 	}
+	p.renewed(w, who)
 	seeRoom(w, r, pathSecurity, "password")
 	return nil
 }
@@ -114,9 +119,11 @@ func (p *Pages) removePassword(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
-	if err := p.Users.RemovePassword(r.Context(), u.ID, by(s)); err != nil {
+	who := p.by(r, s)
+	if err := p.Users.RemovePassword(r.Context(), u.ID, who); err != nil {
 		return unknownIsGone(err)
 	}
+	p.renewed(w, who)
 	seeRoom(w, r, pathSecurity, "password_removed")
 	return nil
 }

@@ -30,6 +30,10 @@ var (
 type By struct {
 	Actor   string // "user:ID", "client:ID" or "operator", as in the audit record
 	Session string // browser session that outlives a change which ends the others, "" for none
+
+	OneFactor bool // whoever it is showed one factor only: see weaken
+
+	secret *string // where that session's cookie goes, which is then a new one; nil: it keeps its own
 }
 
 const (

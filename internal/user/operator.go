@@ -230,26 +230,27 @@ func (s *Service) signOut(ctx context.Context, id, event string) error {
 	return s.signOutBut(ctx, id, event, By{Actor: operator})
 }
 
-// signOutBut is signOut with one session that stays: it goes on as one of now, since
-// whoever may change a credential has just proved who they are. What clients were
-// granted in it before ends like everything else.
+// signOutBut is signOut with one session that stays, with the auth_time that it had,
+// for nothing was proven now, and a new cookie where by asks for one. What clients
+// were granted in it before ends like everything else.
 func (s *Service) signOutBut(ctx context.Context, id, event string, by By) error {
 	if err := s.touch(ctx, id, event, by.Actor); err != nil {
 		return err
 	}
 	if _, err := s.db.Exec(ctx, `
-		UPDATE users SET grants_after = CASE WHEN grants_after < $1 THEN $1 ELSE grants_after + 1 END WHERE id = $2`,
-		db.Micros(time.Now()), id); err != nil {
+		UPDATE users SET grants_after = CASE WHEN grants_after < $1 THEN $1 ELSE grants_after + 1 END, kept_session = $3 WHERE id = $2`,
+		db.Micros(time.Now()), id, by.Session); err != nil {
 		return fmt.Errorf("end grants: %w", err)
 	}
-	if _, err := s.endSessionsBut(ctx, by.Session, id, by.Actor); err != nil || by.Session == "" {
+	if _, err := s.endSessionsBut(ctx, by.Session, id, by.Actor); err != nil || by.secret == nil {
 		return err
 	}
-	if _, err := s.db.Exec(ctx, `
-		UPDATE sessions SET auth_time = (SELECT grants_after + 1 FROM users WHERE id = $1)
-		WHERE id = $2 AND user_id = $1 AND ended_at IS NULL`, id, by.Session); err != nil {
+	secret, hash := newSessionSecret()
+	if _, err := s.db.Exec(ctx, `UPDATE sessions SET secret_hash = $1 WHERE id = $2 AND user_id = $3 AND ended_at IS NULL`,
+		hash, by.Session, id); err != nil {
 		return fmt.Errorf("keep a session: %w", err)
 	}
+	*by.secret = by.Session + "." + secret
 	return nil
 }
 

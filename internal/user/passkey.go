@@ -66,7 +66,16 @@ func (s *Service) RenamePasskey(ctx context.Context, userID, id, name string) er
 
 // RemovePasskey makes one of the user's passkeys worthless; db.ErrNotFound if it
 // is not theirs. Sessions that it opened stay.
-func (s *Service) RemovePasskey(ctx context.Context, userID, id string) error {
+func (s *Service) RemovePasskey(ctx context.Context, userID, id string, by By) error {
+	return s.db.Tx(ctx, func(ctx context.Context) error {
+		if _, err := s.weaken(ctx, userID, by); err != nil && !isNotFound(err) {
+			return err
+		}
+		return s.removePasskey(ctx, userID, id)
+	})
+}
+
+func (s *Service) removePasskey(ctx context.Context, userID, id string) error {
 	return s.changePasskey(ctx, userID, id, "passkey.removed", `DELETE FROM passkeys WHERE id = $1 AND user_id = $2`)
 }
 

@@ -28,7 +28,7 @@ func (h *house) enrol(in SignedIn, a *authenticator) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	if _, err := h.users.FinishPasskey(context.Background(), in.User, in.Session.ID, c.State, a.create(c), "Phone"); err != nil {
+	if _, err := h.users.FinishPasskey(context.Background(), in.User, By{Session: in.Session.ID}, c.State, a.create(c), "Phone"); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -334,7 +334,7 @@ func TestWhoMayNotSignInByPasskey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.users.FinishPasskey(ctx, in.User, "s", c.State, newAuthenticator(t).create(c), ""); !errors.Is(err, ErrDisabled) {
+		if _, err := h.users.FinishPasskey(ctx, in.User, By{Session: "s"}, c.State, newAuthenticator(t).create(c), ""); !errors.Is(err, ErrDisabled) {
 			t.Errorf("a disabled account got a passkey: %v", err)
 		}
 		if err := h.users.Enable(ctx, id); err != nil {
@@ -343,7 +343,7 @@ func TestWhoMayNotSignInByPasskey(t *testing.T) {
 		if err := try(); err != nil {
 			t.Errorf("enabled again: %v", err)
 		}
-		if err := h.users.RemovePasskey(ctx, "somebody-else", key.credentialID()); !errors.Is(err, db.ErrNotFound) {
+		if err := h.users.RemovePasskey(ctx, "somebody-else", key.credentialID(), operatorBy); !errors.Is(err, db.ErrNotFound) {
 			t.Errorf("a stranger removed it: %v", err)
 		}
 		if err := h.users.RenamePasskey(ctx, id, key.credentialID(), "Work"); err != nil {
@@ -352,7 +352,7 @@ func TestWhoMayNotSignInByPasskey(t *testing.T) {
 		if keys, err := h.users.Passkeys(ctx, id); err != nil || len(keys) != 1 || keys[0].Name != "Work" {
 			t.Errorf("%+v, %v", keys, err)
 		}
-		if err := h.users.RemovePasskey(ctx, id, key.credentialID()); err != nil {
+		if err := h.users.RemovePasskey(ctx, id, key.credentialID(), operatorBy); err != nil {
 			t.Fatal(err)
 		}
 		if err := try(); !errors.Is(err, ErrPasskeyUnknown) {

@@ -78,7 +78,7 @@ func (p *Pages) leavePasskeySetup(w http.ResponseWriter, r *http.Request) error 
 	case form.Get("decision") == "never":
 		p.Users.cookies.set(w, offerCookie, "never", offerNever)
 	case form.Get("response") != "":
-		_, err := p.Users.FinishPasskey(r.Context(), u, session.ID, form.Get("state"), []byte(form.Get("response")), p.passkeyName(r))
+		_, err := p.Users.FinishPasskey(r.Context(), u, p.by(r, session), form.Get("state"), []byte(form.Get("response")), p.passkeyName(r))
 		if bad, ok := shown(err); ok {
 			p.renderPasskeySetup(w, r, f, bad.Status, bad)
 			return nil

@@ -80,9 +80,9 @@ func (p *Pages) askForPasskey(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if need, err := p.Users.NeedsStronger(r.Context(), u.ID); err != nil {
+	if where, err := p.Users.asks(r.Context(), u, p.shownLately(r, session)); err != nil {
 		return nil, err
-	} else if need && !p.shownLately(r, session).strong() {
+	} else if where != "" {
 		return nil, ErrReauthenticationRequired
 	}
 	if err := p.spendQuestion(r); err != nil {
@@ -209,12 +209,11 @@ func (p *Pages) renderPasskeys(w http.ResponseWriter, r *http.Request, u User, s
 // addPasskey is POST /account/passkeys.
 func (p *Pages) addPasskey(w http.ResponseWriter, r *http.Request) error {
 	return p.changeKeys(w, r, "passkey", func(session Session, u User) error {
-		_, err := p.Users.FinishPasskey(r.Context(), u, session.ID, r.PostForm.Get("state"), []byte(r.PostForm.Get("response")), p.passkeyName(r))
+		_, err := p.Users.FinishPasskey(r.Context(), u, p.by(r, session), r.PostForm.Get("state"), []byte(r.PostForm.Get("response")), p.passkeyName(r))
 		if err != nil {
 			return err
 		}
-		// Whoever makes one has it, and would else be asked for it at once.
-		return p.Users.noteProven(w, r, session, proofPasskey)
+		return p.noteMade(w, r, session, proofPasskey)
 	})
 }
 
@@ -225,8 +224,8 @@ func (p *Pages) renamePasskey(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) removePasskey(w http.ResponseWriter, r *http.Request) error {
-	return p.changeKeys(w, r, "passkey_removed", func(_ Session, u User) error {
-		return p.Users.RemovePasskey(r.Context(), u.ID, chi.URLParam(r, "id"))
+	return p.changeKeys(w, r, "passkey_removed", func(s Session, u User) error {
+		return p.Users.RemovePasskey(r.Context(), u.ID, chi.URLParam(r, "id"), p.by(r, s))
 	})
 }
 

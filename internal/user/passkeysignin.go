@@ -34,6 +34,8 @@ type Assertion struct {
 	Binding  []byte // the same as at the beginning
 	State    string // as it was given out
 	Response []byte // AuthenticationResponseJSON, WebAuthn Level 3 section 5.1.5
+
+	MadeBefore time.Time // a younger passkey is refused; zero for none
 }
 
 // BeginPasskeySignIn asks whoever is there for a passkey; binding is what only
@@ -51,7 +53,8 @@ func (s *Service) BeginPasskeySignIn(binding []byte) (PasskeyChallenge, error) {
 }
 
 // SignInByPasskey verifies the answer and makes the session and the audit record;
-// the attempt's AMR and ACR are the passkey's. Faults: passkeys_unavailable,
+// the attempt's AMR and ACR are the passkey's, which is one factor while it counts for
+// no second (see weaken). Faults: passkeys_unavailable,
 // passkey_expired, passkey_failed, passkey_unknown, passkey_cloned,
 // agreement_required, account_disabled; account_closing, beside which comes what the
 // pages go on with. A quarantined account is taken back into use.
@@ -68,7 +71,7 @@ func (s *Service) SignInByPasskey(ctx context.Context, a Assertion, at Attempt) 
 
 // CheckPasskey has somebody who is signed in prove themself by one of their own
 // passkeys. Faults: those of SignInByPasskey that are about a passkey;
-// passkey_other for somebody else's.
+// passkey_other for somebody else's, proof_too_new.
 func (s *Service) CheckPasskey(ctx context.Context, userID string, a Assertion) error {
 	key, data, err := s.asserted(ctx, a, userID)
 	if err != nil {
@@ -110,6 +113,9 @@ func (s *Service) asserted(ctx context.Context, a Assertion, only string) (passk
 	}, parsed); err != nil {
 		return fail(ErrPasskeyFailed.Because(err))
 	}
+	if !a.MadeBefore.IsZero() && !key.CreatedAt.Before(a.MadeBefore) {
+		return fail(ErrProofTooNew)
+	}
 	return key, parsed.Response.AuthenticatorData, s.useUp(ctx, challenge)
 }
 
@@ -138,6 +144,9 @@ func (s *Service) signInByKey(ctx context.Context, key passkeyRow, data protocol
 		return in, err
 	}
 	in.User, in.AuthTime = acc.User, authTime(now, acc.after)
+	if since := weakenedAt(acc.weakened, now); !since.IsZero() && !key.CreatedAt.Before(since) {
+		at.AMR, at.ACR = at.AMR[:len(at.AMR)-1], ACROneFactor // all but mfa
+	}
 	if err := s.standingOtherwise(ctx, &in, acc, at, now); err != nil {
 		return in, err
 	}

@@ -47,8 +47,12 @@ func (s *Service) SetPassword(ctx context.Context, userID, next string, by By) e
 		return err
 	}
 	return s.db.Tx(ctx, func(ctx context.Context) error {
+		now, err := s.weaken(ctx, userID, by)
+		if err != nil {
+			return err
+		}
 		changed, err := s.db.Exec(ctx, `UPDATE passwords SET hash = $1, changed_at = $2 WHERE user_id = $3`,
-			hash, db.Micros(time.Now()), userID)
+			hash, db.Micros(now), userID)
 		if err != nil {
 			return fmt.Errorf("change password: %w", err)
 		}
@@ -61,17 +65,17 @@ func (s *Service) SetPassword(ctx context.Context, userID, next string, by By) e
 		if err := s.touch(ctx, userID, "user.password_set", by.Actor); err != nil {
 			return err
 		}
-		return s.insertPassword(ctx, userID, hash)
+		return s.insertPassword(ctx, userID, hash, now)
 	})
 }
 
 // insertPassword gives an account that has none its hash. Of two at once one is
 // first; the later one is what stays, as with any two changes.
-func (s *Service) insertPassword(ctx context.Context, userID, hash string) error {
+func (s *Service) insertPassword(ctx context.Context, userID, hash string, now time.Time) error {
 	if _, err := s.db.Exec(ctx, `
 		INSERT INTO passwords (user_id, hash, changed_at, used_at) VALUES ($1, $2, $3, 0)
 		ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at`,
-		userID, hash, db.Micros(time.Now())); err != nil {
+		userID, hash, db.Micros(now)); err != nil {
 		return fmt.Errorf("set password: %w", err)
 	}
 	return nil
@@ -81,6 +85,9 @@ func (s *Service) insertPassword(ctx context.Context, userID, hash string) error
 // but by.Session. Without one nothing happens.
 func (s *Service) RemovePassword(ctx context.Context, userID string, by By) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
+		if _, err := s.weaken(ctx, userID, by); err != nil {
+			return err
+		}
 		n, err := s.db.Exec(ctx, `DELETE FROM passwords WHERE user_id = $1`, userID)
 		if err != nil {
 			return fmt.Errorf("remove password: %w", err)
@@ -112,6 +119,11 @@ func (s *Service) HasPassword(ctx context.Context, userID string) (has bool, cha
 // the try, commits that, and compares only then. Faults: ErrCredentials,
 // ErrTooManyTries, those of password.Verify.
 func (s *Service) CheckPassword(ctx context.Context, userID, typed string) error {
+	return s.checkPassword(ctx, userID, typed, time.Time{})
+}
+
+// checkPassword is CheckPassword of one that was set before a time; zero: whenever.
+func (s *Service) checkPassword(ctx context.Context, userID, typed string, before time.Time) error {
 	pool := s.triedFactor(userID, factorPassword)
 	wait, err := s.charge(ctx, pool)
 	switch {
@@ -122,7 +134,7 @@ func (s *Service) CheckPassword(ctx context.Context, userID, typed string) error
 	}
 	for range 3 {
 		var hash string
-		err := s.db.QueryRow(ctx, `SELECT hash FROM passwords WHERE user_id = $1`, userID).Scan(&hash)
+		err := s.db.QueryRow(ctx, `SELECT hash FROM passwords WHERE user_id = $1 AND changed_at < $2`, userID, until(before)).Scan(&hash)
 		if err != nil && !isNotFound(err) {
 			return fmt.Errorf("read a password: %w", err)
 		}

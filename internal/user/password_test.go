@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -156,6 +157,38 @@ func TestSetPasswordAppliesThePolicy(t *testing.T) {
 		}
 		if err := h.users.SetPassword(t.Context(), "nobody", goodPassword, operatorBy); !errors.Is(err, db.ErrNotFound) {
 			t.Errorf("no such account: %v", err)
+		}
+	})
+}
+
+// Nobody proves anything by changing a password, so the session that stays says what
+// it said before, and its cookie is a new one.
+func TestAChangeMakesNoSignIn(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		h := newHouse(t, d)
+		b := h.browser()
+		b.signIn(fixture(0))
+		before, _ := h.mustSession(b)
+		for i, change := range []func() reply{
+			func() reply { return b.post(pathPassword, url.Values{"password": {goodPassword}}) }, // the first one, which ends nothing
+			func() reply { return b.post(pathPassword, url.Values{"password": {otherPassword}}) },
+			func() reply { return b.post(pathPassword+"/remove", url.Values{}) },
+			func() reply {
+				flow := b.changing(t)
+				return b.post(pathPhone+"/confirm", b.asksFor(t, flow, fixture(2)))
+			},
+		} {
+			old := b.cookie(sessionName)
+			if to := change().to(t); to.Path != pathSecurity {
+				t.Fatalf("led to %s", to)
+			}
+			after, _ := h.mustSession(b)
+			if after.ID != before.ID || !after.AuthTime.Equal(before.AuthTime) || !slices.Equal(after.AMR, before.AMR) || after.ACR != before.ACR {
+				t.Errorf("%+v after %+v", after, before)
+			}
+			if _, _, err := h.users.SessionOf(with(old)); isNotFound(err) != (i > 0) {
+				t.Errorf("the cookie of before: %v", err)
+			}
 		}
 	})
 }

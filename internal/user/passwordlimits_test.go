@@ -159,7 +159,12 @@ func TestIdentifiersOfOneAccountAreOneBudget(t *testing.T) {
 		if _, err := h.byPassword("otto", goodPassword); err != nil {
 			t.Errorf("somebody else: %v", err)
 		}
-		known := Attempt{KnownDevice: func(n sms.Number) bool { return n.E164() == fixture(0) }}
+		known := Attempt{KnownSince: func(n sms.Number) (at time.Time) {
+			if n.E164() == fixture(0) {
+				at = time.Now()
+			}
+			return at
+		}}
 		if _, err := h.users.SignInByPassword(t.Context(), "anna", goodPassword, known); err != nil {
 			t.Errorf("the owner where they signed in before: %v", err)
 		}

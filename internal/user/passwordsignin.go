@@ -58,7 +58,7 @@ func (s *Service) signInByPassword(ctx context.Context, id identifier, typed str
 	if err != nil {
 		return SignedIn{}, err
 	}
-	o.knownDevice = a.KnownDevice != nil && !o.Phone.IsZero() && a.KnownDevice(o.Phone)
+	o.knownDevice = a.knows(o.Phone, time.Time{})
 	name, factor := s.triedName(id, o), s.triedFactor(o.ID, factorPassword+o.pool())
 	if _, busy := s.comparing.LoadOrStore(string(name.lookup), true); busy {
 		return SignedIn{}, ErrTooManyTries.After(time.Second)

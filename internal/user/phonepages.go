@@ -325,7 +325,8 @@ func (p *Pages) checkNewPhone(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.phoneCodeMistake(w, r, c, err)
 	}
-	err = p.Users.ChangePhone(r.Context(), PhoneChange{UserID: c.user.ID, From: c.user.Phone, To: proof, By: by(c.session)})
+	who := p.by(r, c.session)
+	err = p.Users.ChangePhone(r.Context(), PhoneChange{UserID: c.user.ID, From: c.user.Phone, To: proof, By: who})
 	switch {
 	case errors.Is(err, ErrPhoneTaken), errors.Is(err, ErrPhoneSame):
 		bad, _ := shown(err)
@@ -334,6 +335,7 @@ func (p *Pages) checkNewPhone(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return p.phoneCodeMistake(w, r, c, err)
 	}
+	p.renewed(w, who)
 	p.Users.rememberDevice(w, r, proof.Number)
 	seeRoom(w, r, pathSecurity, "phone")
 	return nil

@@ -186,6 +186,7 @@ func TestALostNumberIsMadeUpForByAnotherProof(t *testing.T) {
 		form := url.Values{"proof": {"password"}, "password": {"correct horse battery"}}
 		b.post(pathPhoneLost, form).wants(t, http.StatusUnprocessableEntity, "page-account-prove") // one factor is not enough
 		e := h.confirmedTOTP(u.ID)
+		h.aged(u.ID)
 		form = url.Values{"proof": {"totp"}, "totp": {codeOf(t, e, 0)}}
 		b.post(pathPhoneLost, form).wants(t, http.StatusUnprocessableEntity, "page-account-prove")
 		form = url.Values{"proof": {"password_totp"}, "password": {"wrong horse battery"}, "totp": {codeOf(t, e, 0)}}
@@ -216,6 +217,7 @@ func TestALostNumberIsMadeUpForByAnotherProof(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		h.aged(u.ID)
 		form = url.Values{"proof": {"recovery_code"}, "recovery_code": {"AAAA-AAAA-AAAA-AAAA"}}
 		b.post(pathPhoneLost, form).says(t, http.StatusUnprocessableEntity, "proof-recovery_code")
 		form.Set("recovery_code", strings.ToLower(codes[0]))
@@ -227,7 +229,8 @@ func TestALostNumberIsMadeUpForByAnotherProof(t *testing.T) {
 		b.signIn(fixture(3))
 		key := newAuthenticator(t)
 		b.addPasskey(key)
-		b.forget()
+		b.post(pathPhoneLost, url.Values{}).leads(t, pathPhoneLost) // that it was made is no proof
+		h.aged(h.owner(b).ID)
 		c := b.asked(pathProve+"/passkey/options", url.Values{})
 		b.post(pathProve+"/passkey", url.Values{"lost": {"1"}, "state": {c.State}, "response": {string(key.get(c))}}).leads(t, pathPhoneLost)
 		to = b.post(pathPhoneLost, url.Values{}).to(t)

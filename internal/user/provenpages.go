@@ -1,7 +1,6 @@
 package user
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -22,39 +21,6 @@ import (
 // sealed into a cookie, so nothing is stored for it.
 
 const provenCookie = "dialtone_proven"
-
-// Names of proofs besides those of Proofs.
-const (
-	proofMFA  = "mfa" // a sign-in by two factors, whichever
-	proofBoth = "password_totp"
-)
-
-// evidence is what somebody has shown lately.
-type evidence map[string]bool
-
-// strong: something that is neither the number nor a password alone.
-func (has evidence) strong() bool {
-	return has[proofPasskey] || has[proofTOTP] || has[proofRecovery] || has[proofMFA] || has[proofSMS] && has[proofPassword]
-}
-
-// withoutNumber: enough to make up for a code to the account's own number.
-func (has evidence) withoutNumber() bool {
-	return has[proofPasskey] || has[proofRecovery] || has[proofPassword] && (has[proofTOTP] || has[proofMFA] && !has[proofSMS])
-}
-
-// shownLately is what the sign-in of a session showed, and what was shown in it since.
-func (p *Pages) shownLately(r *http.Request, s Session) evidence {
-	has := evidence{}
-	if s.fresh() {
-		for amr, name := range map[string]string{"sms": proofSMS, "pwd": proofPassword, "hwk": proofPasskey, "swk": proofPasskey, "mfa": proofMFA} {
-			has[name] = has[name] || slices.Contains(s.AMR, amr)
-		}
-	}
-	for name, at := range p.Users.provenIn(r, s) {
-		has[name] = has[name] || lately(time.UnixMicro(at))
-	}
-	return has
-}
 
 // provenIn reads the cookie: when something was shown in the session.
 func (s *Service) provenIn(r *http.Request, sess Session) map[string]int64 {
@@ -95,12 +61,6 @@ func (s *Service) openCookie(r *http.Request, name, label string, sess Session) 
 	return text, err == nil
 }
 
-// NeedsStronger says whether an account has what a text message must not overrule.
-func (s *Service) NeedsStronger(ctx context.Context, userID string) (bool, error) {
-	has, err := s.OwnProofs().Available(ctx, userID)
-	return slices.Contains(has, proofTOTP) || slices.Contains(has, proofPasskey), err
-}
-
 // secured is member for a page that changes how somebody signs in; page is its path.
 // Who has not shown enough lately does so first and comes back, and the request is
 // answered.
@@ -111,13 +71,21 @@ func (p *Pages) secured(w http.ResponseWriter, r *http.Request, page string) (s 
 	if ok, err = p.fresh(w, r, s, u, page); !ok {
 		return s, u, false, err
 	}
-	need, err := p.Users.NeedsStronger(r.Context(), u.ID)
-	if err != nil {
+	switch where, err := p.Users.asks(r.Context(), u, p.shownLately(r, s)); {
+	case err != nil:
 		return s, u, false, err
-	}
-	if need && !p.shownLately(r, s).strong() {
-		see(w, r, pathProve, url.Values{"for": {page}})
+	case where == pathProve:
+		see(w, r, where, url.Values{"for": {page}})
 		return s, u, false, nil
+	case where != "":
+		can, err := p.Users.CanStepUp(r.Context(), s)
+		if err == nil && !can { // nor does a message do beside this password
+			where = "/login"
+		}
+		if err != nil {
+			return s, u, false, err
+		}
+		return s, u, false, p.begin(w, r, Flow{Return: page, LoginHint: u.Phone.E164()}, where)
 	}
 	return s, u, true, nil
 }
@@ -129,6 +97,9 @@ type provePage struct {
 	form    url.Values
 	lost    bool
 	page    string // that asks for it
+
+	proofs Proofs    // that count
+	before time.Time // they must have been made then; zero: whenever
 }
 
 // openProve reads such a request; ok is false if it is answered.
@@ -152,6 +123,14 @@ func (p *Pages) openProve(w http.ResponseWriter, r *http.Request, lost bool) (g 
 		see(w, r, pathPhone, nil)
 		return g, false, nil
 	}
+	if g.before = time.Now().Add(-settled); !lost {
+		has, err := p.Users.proofTimes(r.Context(), g.user.ID)
+		if err != nil {
+			return g, false, err
+		}
+		g.before = has.weakened
+	}
+	g.proofs = ownProofs{p.Users, g.before}
 	return g, true, nil
 }
 
@@ -185,7 +164,7 @@ func (p *Pages) renderProve(w http.ResponseWriter, r *http.Request, g provePage,
 	page := web.AccountProve{Common: p.room(r, g.user), Ways: ways, Lost: g.lost, Problem: bad}
 	if g.lost {
 		page.Masked = maskedOf(g.user)
-		if page.Ready = p.shownLately(r, g.session).withoutNumber(); page.Ready {
+		if page.Ready = p.shownLately(r, g.session)[proofLost]; page.Ready {
 			page.Ways = nil
 		}
 	} else {
@@ -195,9 +174,10 @@ func (p *Pages) renderProve(w http.ResponseWriter, r *http.Request, g provePage,
 	return nil
 }
 
-// waysToProve are what the account has that would be enough.
+// waysToProve are what the account has that would be enough. What was made within a
+// day makes up for no number: whoever is signed in could have made it just now.
 func (p *Pages) waysToProve(r *http.Request, g provePage) (ways []string, err error) {
-	has, err := p.Users.OwnProofs().Available(r.Context(), g.user.ID)
+	has, err := g.proofs.Available(r.Context(), g.user.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -233,8 +213,8 @@ func (p *Pages) proveMore(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// proveLost is POST /account/security/phone/lost: with another proof, or what was
-// shown lately, the change of number goes on without the old one.
+// proveLost is POST /account/security/phone/lost: with another proof, shown for this,
+// the change of number goes on without the old one.
 func (p *Pages) proveLost(w http.ResponseWriter, r *http.Request) error {
 	g, ok, err := p.openProve(w, r, true)
 	if !ok {
@@ -244,7 +224,7 @@ func (p *Pages) proveLost(w http.ResponseWriter, r *http.Request) error {
 		if ok, err := p.takeProof(w, r, g); !ok {
 			return err
 		}
-	} else if !p.shownLately(r, g.session).withoutNumber() {
+	} else if !p.shownLately(r, g.session)[proofLost] {
 		see(w, r, pathPhoneLost, nil)
 		return nil
 	}
@@ -266,7 +246,7 @@ func (p *Pages) takeProof(w http.ResponseWriter, r *http.Request, g provePage) (
 		names = []string{proofPassword, proofTOTP}
 	}
 	for _, name := range names {
-		err := p.Users.OwnProofs().Check(r.Context(), g.user.ID, name, g.form.Get(name))
+		err := g.proofs.Check(r.Context(), g.user.ID, name, g.form.Get(name))
 		if bad, ok := shown(err); ok {
 			return false, p.renderProve(w, r, g, bad.Status, ownProblem(bad, "proof-"+name))
 		}
@@ -274,7 +254,15 @@ func (p *Pages) takeProof(w http.ResponseWriter, r *http.Request, g provePage) (
 			return false, err
 		}
 	}
-	return true, p.Users.noteProven(w, r, g.session, names...)
+	return true, p.noteShown(w, r, g, names...)
+}
+
+// noteShown keeps what was shown, and what for.
+func (p *Pages) noteShown(w http.ResponseWriter, r *http.Request, g provePage, names ...string) error {
+	if g.lost {
+		names = append(names, proofLost)
+	}
+	return p.Users.noteProven(w, r, g.session, names...)
 }
 
 // ownProblem is problem for somebody of whom is known whose password it would be.
@@ -309,7 +297,7 @@ func (p *Pages) provePasskey(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	err = p.Users.CheckPasskey(r.Context(), g.user.ID, Assertion{
-		Binding: []byte(g.session.ID), State: form.Get("state"), Response: []byte(form.Get("response")),
+		Binding: []byte(g.session.ID), State: form.Get("state"), Response: []byte(form.Get("response")), MadeBefore: g.before,
 	})
 	if bad, ok := shown(err); ok {
 		return p.renderProve(w, r, g, bad.Status, problem(bad, ""))
@@ -317,7 +305,7 @@ func (p *Pages) provePasskey(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := p.Users.noteProven(w, r, g.session, proofPasskey); err != nil {
+	if err := p.noteShown(w, r, g, proofPasskey); err != nil {
 		return err
 	}
 	see(w, r, g.page, nil)

@@ -88,12 +88,16 @@ func (p *Pages) decideQR(w http.ResponseWriter, r *http.Request) error {
 		see(w, r, page, nil) // which says why
 		return nil
 	}
+	_, _, mayCopy, err := p.Users.liveSession(r.Context(), u.ID, session.ID, time.Now())
+	if err != nil && !isNotFound(err) {
+		return err
+	}
 	switch {
 	case decision == "deny":
 		q.State = qrDeclined
 	case decision != "allow":
 		return errMalformed.Describe("decision must be allow or deny")
-	case session.AuthTime.Before(q.ProvenAfter):
+	case session.AuthTime.Before(q.ProvenAfter) || !mayCopy:
 		return p.signInFor(w, r, Flow{Return: page, LoginHint: u.Phone.E164()})
 	default:
 		q.State, q.SessionID = qrAllowed, session.ID

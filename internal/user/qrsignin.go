@@ -57,9 +57,11 @@ func (s *Service) signInBySession(ctx context.Context, userID, standsOn string, 
 	return in, err
 }
 
-// liveSession returns a session of a user by its id and whether it still counts,
-// by the rules of SessionOf; db.ErrNotFound without a row. Until the transaction is
-// over nobody ends it.
+// liveSession returns a session of a user by its id and whether another may stand on
+// it, by the rules of SessionOf; db.ErrNotFound without a row. One that outlived a
+// sign-out of everything else is good where it is and no longer for a copy, which
+// would be of a sign-in that counts no more. Until the transaction is over nobody
+// ends it.
 func (s *Service) liveSession(ctx context.Context, userID, id string, now time.Time) (sess Session, acc account, alive bool, err error) {
 	var (
 		amr             string

@@ -26,13 +26,17 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, userID string, by By) (c
 		if err := s.touch(ctx, userID, "user.recovery_codes_made", by.Actor); err != nil {
 			return err
 		}
-		codes, err = s.makeRecoveryCodes(ctx, userID)
+		now, err := s.weaken(ctx, userID, by)
+		if err != nil {
+			return err
+		}
+		codes, err = s.makeRecoveryCodes(ctx, userID, now)
 		return err
 	})
 	return codes, err
 }
 
-func (s *Service) makeRecoveryCodes(ctx context.Context, userID string) ([]string, error) {
+func (s *Service) makeRecoveryCodes(ctx context.Context, userID string, now time.Time) ([]string, error) {
 	if _, err := s.db.Exec(ctx, `DELETE FROM recovery_codes WHERE user_id = $1`, userID); err != nil {
 		return nil, fmt.Errorf("replace recovery codes: %w", err)
 	}
@@ -43,7 +47,7 @@ func (s *Service) makeRecoveryCodes(ctx context.Context, userID string) ([]strin
 		c := base32.StdEncoding.EncodeToString(raw)
 		codes[i] = strings.Join([]string{c[:4], c[4:8], c[8:12], c[12:]}, "-")
 		if err := s.db.ExecLater(ctx, `INSERT INTO recovery_codes (user_id, lookup, created_at) VALUES ($1, $2, $3)`,
-			userID, s.recoveryLookup(userID, c), db.Micros(time.Now())); err != nil {
+			userID, s.recoveryLookup(userID, c), db.Micros(now)); err != nil {
 			return nil, fmt.Errorf("keep recovery codes: %w", err)
 		}
 	}
@@ -58,6 +62,11 @@ func (s *Service) recoveryLookup(userID, code string) []byte {
 // capitals does not matter, nor do 0, 1 and 8, which no code has, for O, I and B.
 // Faults: ErrFactorIncorrect, ErrTooManyTries.
 func (s *Service) UseRecoveryCode(ctx context.Context, userID, code string) error {
+	return s.useRecoveryCode(ctx, userID, code, time.Time{})
+}
+
+// useRecoveryCode is UseRecoveryCode of one that was made before a time; zero: whenever.
+func (s *Service) useRecoveryCode(ctx context.Context, userID, code string, before time.Time) error {
 	pool := s.triedFactor(userID, factorRecovery)
 	wait, err := s.charge(ctx, pool)
 	switch {
@@ -68,8 +77,8 @@ func (s *Service) UseRecoveryCode(ctx context.Context, userID, code string) erro
 	}
 	typed := strings.NewReplacer("0", "O", "1", "I", "8", "B").Replace(strings.ToUpper(foldDigits(code)))
 	err = s.db.Tx(ctx, func(ctx context.Context) error {
-		n, err := s.db.Exec(ctx, `UPDATE recovery_codes SET used_at = $1 WHERE user_id = $2 AND lookup = $3 AND used_at IS NULL`,
-			db.Micros(time.Now()), userID, s.recoveryLookup(userID, typed))
+		n, err := s.db.Exec(ctx, `UPDATE recovery_codes SET used_at = $1 WHERE user_id = $2 AND lookup = $3 AND used_at IS NULL AND created_at < $4`,
+			db.Micros(time.Now()), userID, s.recoveryLookup(userID, typed), until(before))
 		if err != nil {
 			return fmt.Errorf("use a recovery code: %w", err)
 		}

@@ -69,7 +69,7 @@ func (s *Service) verdictOn(ctx context.Context, n sms.Number, since time.Time) 
 func (s *Service) recycled(ctx context.Context, acc account, a Attempt, now time.Time) (bool, error) {
 	long := db.Micros(now.Add(-s.recycleAfter))
 	last := max(acc.seen, db.Micros(acc.CreatedAt))
-	if s.recycleAfter == 0 || last > long || a.KnownDevice != nil && a.KnownDevice(acc.Phone) {
+	if s.recycleAfter == 0 || last > long || a.knows(acc.Phone, time.Time{}) {
 		return false, nil
 	}
 	var used int64

@@ -92,7 +92,7 @@ func TestWhoUsesAnAccountKeepsIt(t *testing.T) {
 		}{
 			"idle":                {91, Attempt{}, "", nil, true},
 			"not long enough":     {89, Attempt{}, "", nil, false},
-			"a known device":      {400, Attempt{KnownDevice: func(sms.Number) bool { return true }}, "", nil, false},
+			"a known device":      {400, Attempt{KnownSince: func(sms.Number) time.Time { return time.Now() }}, "", nil, false},
 			"a session in use":    {91, Attempt{}, `UPDATE sessions SET seen_at = $1 WHERE user_id = $2`, nil, false},
 			"an app in use":       {91, Attempt{}, grantOf, nil, false},
 			"vouched for":         {91, Attempt{}, `UPDATE users SET seen_at = $1 WHERE id = $2`, nil, false},

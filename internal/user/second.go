@@ -47,17 +47,20 @@ func together(first []string, second string) []string {
 	return all
 }
 
-// furtherProofs names what u has besides what amr shows already, the one to ask for
-// first in front.
-func (s *Service) furtherProofs(ctx context.Context, u User, amr []string) ([]string, error) {
-	has, err := s.OwnProofs().Available(ctx, u.ID)
+// furtherProofs names what u has that makes two factors of what amr shows already,
+// the one to ask for first in front, and before when it must have been made; zero for
+// whenever. A text message is none beside what may have been made by one.
+func (s *Service) furtherProofs(ctx context.Context, u User, amr []string) (further []string, before time.Time, err error) {
+	made, err := s.proofTimes(ctx, u.ID)
 	if err != nil {
-		return nil, err
+		return nil, before, err
 	}
-	if !u.provenNumber().IsZero() {
+	has := made.second()
+	young := !made.weakened.IsZero() && (slices.Contains(amr, "hwk") || slices.Contains(amr, "swk") ||
+		slices.Contains(amr, "pwd") && !slices.Contains(has, proofPassword))
+	if !u.provenNumber().IsZero() && !young {
 		has = append(has, proofSMS)
 	}
-	var further []string
 	for _, one := range []struct{ name, method string }{
 		{proofTOTP, ""}, {proofPasskey, ""}, {proofPassword, "pwd"}, {proofSMS, "sms"}, {proofRecovery, ""},
 	} {
@@ -65,7 +68,7 @@ func (s *Service) furtherProofs(ctx context.Context, u User, amr []string) ([]st
 			further = append(further, one.name)
 		}
 	}
-	return further, nil
+	return further, made.weakened, nil
 }
 
 // CanStepUp says whether the person of a session of one factor has another to show,
@@ -81,16 +84,16 @@ func (s *Service) CanStepUp(ctx context.Context, sess Session) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	further, err := s.furtherProofs(ctx, u, sess.AMR)
+	further, _, err := s.furtherProofs(ctx, u, sess.AMR)
 	return len(further) > 0, err
 }
 
 // asksSecond says whether one factor does not open the account here: its owner uses
-// an authenticator app, and this is no device of theirs that is known.
+// an authenticator app, and this is no device that their number signed in on since they
+// have that one, and since they were signed out of everything.
 func (acc account) asksSecond(a Attempt) bool {
 	_, acr := a.methods()
-	return acc.app && acr != ACRTwoFactors &&
-		(a.KnownDevice == nil || acc.Phone.IsZero() || !a.KnownDevice(acc.Phone))
+	return acc.app != 0 && acr != ACRTwoFactors && !a.knows(acc.Phone, db.Time(max(acc.after, acc.app)))
 }
 
 // finishSecond ends a sign-in that waited for a second proof, which was used up. One
@@ -113,8 +116,15 @@ func (s *Service) finishSecond(ctx context.Context, h held, second string, a Att
 				return err
 			}
 			in = SignedIn{User: acc.User, AuthTime: authTime(now, acc.after)}
+			two, err := s.makesTwo(ctx, acc, second, now)
+			if err != nil {
+				return err
+			}
 			if err := s.standingOtherwise(ctx, &in, acc, a, now); err != nil {
 				return err
+			}
+			if !two {
+				a.AMR, a.ACR = slices.DeleteFunc(a.AMR, func(m string) bool { return m == "mfa" }), h.ACR
 			}
 			if in.against == nil && h.Number != "" {
 				if err := s.verifyNumber(ctx, &in.User, now); err != nil {
@@ -125,6 +135,16 @@ func (s *Service) finishSecond(ctx context.Context, h held, second string, a Att
 		})
 		return in, err
 	})
+}
+
+// makesTwo says whether a proof that was right makes two factors of one, which it does
+// unless the account was weakened before it was made.
+func (s *Service) makesTwo(ctx context.Context, acc account, name string, now time.Time) (bool, error) {
+	if weakenedAt(acc.weakened, now).IsZero() {
+		return true, nil
+	}
+	has, err := s.proofTimes(ctx, acc.ID)
+	return slices.Contains(has.second(), name), err
 }
 
 // Waiting is a sign-in that ErrSecondFactor holds up, for what has no pages: it can be
@@ -177,7 +197,7 @@ func (s *Service) stepUp(ctx context.Context, sess Session, u User, second strin
 	before := strings.Join(sess.AMR, " ")
 	sess.AMR, sess.ACR, sess.SeenAt = together(sess.AMR, second), ACRTwoFactors, db.Time(db.Micros(time.Now()))
 	in := SignedIn{
-		User: u, AuthTime: sess.AuthTime, Session: sess, Secret: sess.ID + "." + secret, AMR: sess.AMR, ACR: sess.ACR,
+		User: u, AuthTime: sess.AuthTime, Session: sess, Secret: sess.ID + "." + secret, AMR: together(nil, second), ACR: sess.ACR,
 	}
 	return in, s.db.Tx(ctx, func(ctx context.Context) error {
 		if consume != nil {
@@ -188,7 +208,8 @@ func (s *Service) stepUp(ctx context.Context, sess Session, u User, second strin
 		n, err := s.db.Exec(ctx, `
 			UPDATE sessions SET secret_hash = $1, amr = $2, acr = $3, seen_at = $4
 			WHERE id = $5 AND auth_time = $6 AND amr = $7 AND ended_at IS NULL AND EXISTS (
-				SELECT 1 FROM users u WHERE u.id = sessions.user_id AND u.status = 'active' AND u.grants_after < sessions.auth_time)`,
+				SELECT 1 FROM users u WHERE u.id = sessions.user_id AND u.status = 'active'
+					AND (u.grants_after < sessions.auth_time OR u.kept_session = sessions.id))`,
 			hash, strings.Join(sess.AMR, " "), sess.ACR, db.Micros(sess.SeenAt), sess.ID, db.Micros(sess.AuthTime), before)
 		if err != nil {
 			return fmt.Errorf("step up a session: %w", err)

@@ -124,15 +124,7 @@ func TestAStrangeDeviceIsAskedForTheApp(t *testing.T) {
 		for i, code := range []string{recovery[0], recovery[0], recovery[1]} {
 			flow := lost.get("/start").to(t).Query().Get("flow")
 			to := lost.post("/login/password", url.Values{"flow": {flow}, "identifier": {"anna"}, "password": {goodPassword}, "agree": {"1"}}).to(t)
-			if i > 0 { // the device is known by now
-				if to.Host != "rp.example" {
-					t.Errorf("a known device was led to %s", to)
-				}
-				lost = h.browser()
-				flow = lost.get("/start").to(t).Query().Get("flow")
-				to = lost.post("/login/password", url.Values{"flow": {flow}, "identifier": {"anna"}, "password": {goodPassword}, "agree": {"1"}}).to(t)
-			}
-			if to.Path != pathSecond {
+			if to.Path != pathSecond { // each time: no code was typed on the device
 				t.Fatalf("a password led to %s", to)
 			}
 			if i == 1 {
@@ -146,6 +138,45 @@ func TestAStrangeDeviceIsAskedForTheApp(t *testing.T) {
 			if s, _ := h.mustSession(lost); strings.Join(s.AMR, " ") != "pwd otp mfa" || s.ACR != ACRTwoFactors {
 				t.Errorf("session %v %s", s.AMR, s.ACR)
 			}
+		}
+	})
+}
+
+// A device is known for as long as what its sign-in stood on: not through a sign-out of
+// everything, nor another app; and a password makes none known.
+func TestADeviceIsKnownForItsOwnSignIn(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		h := newHouse(t, d)
+		b, byPassword := h.browser(), h.browser()
+		b.signIn(fixture(0)) // before there is an app
+		u := h.withPassword(0, "anna")
+		app := h.confirmedTOTP(u.ID)
+		asked := func(when string) {
+			t.Helper()
+			h.rewind(u)
+			b.setCookie(sessionName, "")
+			flow := b.halfway("/start", fixture(0))
+			b.second(flow, proofTOTP, codeOf(t, app, 0)).to(t)
+			flow, challenge := b.begin("/start", fixture(0))
+			if to := b.finish(flow, challenge, testCode).to(t); to.Host != "rp.example" {
+				t.Errorf("%s: known again, and led to %s", when, to)
+			}
+		}
+		asked("since the app was set up")
+		if err := errors.Join(h.users.Disable(t.Context(), u.ID), h.users.Enable(t.Context(), u.ID)); err != nil {
+			t.Fatal(err)
+		}
+		asked("after all was signed out")
+		app = h.confirmedTOTP(u.ID)
+		asked("after another app was set up")
+
+		for range 2 {
+			flow := byPassword.openPassword("/start")
+			if to := byPassword.byPassword(flow, "anna", goodPassword, "agree", "1").to(t); to.Path != pathSecond {
+				t.Fatalf("a password led to %s", to)
+			}
+			h.rewind(u)
+			byPassword.second(flow, proofTOTP, codeOf(t, app, 0)).to(t)
 		}
 	})
 }
@@ -186,7 +217,7 @@ func TestOneFactorOpensNoAccountWithAnApp(t *testing.T) {
 func (h *house) signInKnown(phone string) SignedIn {
 	h.t.Helper()
 	in, err := h.users.SignInBySMS(h.t.Context(), proven(h.prove(phone)), Attempt{
-		ClientID: "app", AgreementVersion: termsOfTest, Browser: true, KnownDevice: func(sms.Number) bool { return true },
+		ClientID: "app", AgreementVersion: termsOfTest, Browser: true, KnownSince: func(sms.Number) time.Time { return time.Now().Add(time.Second) },
 	})
 	if err != nil {
 		h.t.Fatal(err)

@@ -47,6 +47,8 @@ type secondPage struct {
 	user     User
 	ways     []string
 	way      string // that is shown or was taken, one of them
+
+	before time.Time // they must have been made then; zero: whenever
 }
 
 // openSecond reads a request; ok is false if it is answered: there is nothing to ask
@@ -82,13 +84,18 @@ func (p *Pages) openSecond(w http.ResponseWriter, r *http.Request) (g secondPage
 // step; a password takes no place of it, nor does another text message.
 func (p *Pages) openWaiting(w http.ResponseWriter, r *http.Request, g *secondPage) (ok bool, err error) {
 	wait := g.flow.held
+	var has []string
 	if g.user, err = p.Users.find(r.Context(), wait.UserID); err == nil {
-		g.ways, err = p.Users.furtherProofs(r.Context(), g.user, wait.AMR)
+		has, err = p.Users.OwnProofs().Available(r.Context(), wait.UserID)
 	}
 	if err != nil && !isNotFound(err) {
 		return false, err
 	}
-	g.ways = slices.DeleteFunc(g.ways, func(way string) bool { return way == proofPassword || way == proofSMS })
+	for _, way := range []string{proofTOTP, proofPasskey, proofRecovery} {
+		if slices.Contains(has, way) {
+			g.ways = append(g.ways, way)
+		}
+	}
 	if len(g.ways) == 0 { // the app was removed meanwhile, or the account
 		return false, p.decided(w, r, g.flow, ErrFlowExpired)
 	}
@@ -102,7 +109,7 @@ func (p *Pages) openStepUp(w http.ResponseWriter, r *http.Request, g *secondPage
 		return false, nil
 	}
 	if err == nil && g.session.ACR != ACRTwoFactors {
-		g.ways, err = p.Users.furtherProofs(r.Context(), g.user, g.session.AMR)
+		g.ways, g.before, err = p.Users.furtherProofs(r.Context(), g.user, g.session.AMR)
 	}
 	if err == nil && len(g.ways) == 0 { // it is done, or cannot be
 		p.carryOn(w, r, g.flow, g.session)
@@ -171,7 +178,7 @@ func (p *Pages) takeSecond(ctx context.Context, g secondPage, a Attempt) (Signed
 			a.AgreementVersion = g.flow.held.Note
 		}
 		return p.Users.SignInByPasskey(ctx, Assertion{
-			Binding: g.flow.Binding(), State: g.form.Get("state"), Response: []byte(g.form.Get("response")),
+			Binding: g.flow.Binding(), State: g.form.Get("state"), Response: []byte(g.form.Get("response")), MadeBefore: g.before,
 		}, a)
 	case proofSMS:
 		proof, err := p.SMS.Check(ctx, g.ref, g.form.Get("code"))
@@ -183,7 +190,7 @@ func (p *Pages) takeSecond(ctx context.Context, g secondPage, a Attempt) (Signed
 		}
 		consume = proof.Consume
 	default:
-		err := p.Users.OwnProofs().Check(ctx, g.user.ID, g.way, g.form.Get("typed"))
+		err := ownProofs{p.Users, g.before}.Check(ctx, g.user.ID, g.way, g.form.Get("typed"))
 		if errors.Is(err, ErrCredentials) {
 			err = errPasswordIncorrect
 		}

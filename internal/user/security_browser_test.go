@@ -38,11 +38,13 @@ func TestAPersonSecuresTheirAccount(t *testing.T) {
 		p.setsPassword()
 		p.setsNames(at)
 		e, codes := p.setsUpAnApp(h, u.ID)
+		h.dayPasses() // it was set up by a text message
 		p.provesByApp(at, e)
 		p.changesNumber(at, fixture(i + 10)[3:])
 		if got, err := h.users.find(t.Context(), u.ID); err != nil || got.Phone.E164() != fixture(i+10) {
 			t.Errorf("the number is %v, %v", got.Phone, err)
 		}
+		h.aged(u.ID)
 		p.losesNumber(at, codes[1], fixture(i + 20)[3:])
 		if got, err := h.users.find(t.Context(), u.ID); err != nil || got.Phone.E164() != fixture(i+20) {
 			t.Errorf("the number is %v, %v", got.Phone, err)
@@ -203,7 +205,7 @@ func TestAPersonKeepsPasskeys(t *testing.T) {
 		p.sees("#passkey-note:not(:empty)")
 
 		// The number is lost, the passkey makes up for it.
-		p.forgets(provenCookie)
+		h.aged(h.only(t).ID)
 		p.does(chromedp.Navigate(at + pathPhoneLost))
 		p.presses("#passkey-sign-in")
 		p.presses("#lost-continue")

@@ -105,7 +105,7 @@ func (s *Service) replace(ctx context.Context, id string, sess Session, hash []b
 // SessionOf returns the live session of the request's cookie and its active
 // user: one SELECT, and now and then an UPDATE that notes the use. Whatever is
 // wrong - no cookie, two of them, a wrong secret, ended, expired, disabled, signed
-// out of everything since - is db.ErrNotFound; other errors mean that the question could not be answered.
+// out of everything since without keeping it - is db.ErrNotFound; other errors mean that the question could not be answered.
 func (s *Service) SessionOf(r *http.Request) (Session, User, error) {
 	value, ok := s.cookies.read(r, sessionCookie)
 	if !ok {
@@ -129,7 +129,8 @@ func (s *Service) SessionOf(r *http.Request) (Session, User, error) {
 		FROM sessions s
 		JOIN users u ON u.id = s.user_id
 		LEFT JOIN identifiers i ON i.user_id = u.id AND i.kind = 'phone'
-		WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 AND s.seen_at > $3 AND u.status = 'active' AND s.auth_time > u.grants_after`,
+		WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 AND s.seen_at > $3 AND u.status = 'active'
+			AND (s.auth_time > u.grants_after OR s.id = u.kept_session)`,
 		id, db.Micros(now), db.Micros(now.Add(-s.sessionIdle))).
 		Scan(append(u.columns(), &sess.ID, &sess.UserID, &hash, &authTime, &sess.Copied, &amr, &sess.ACR,
 			&sess.UserAgent, &sess.IPPrefix, &from, &seen, &until)...)

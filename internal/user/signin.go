@@ -33,7 +33,7 @@ type Attempt struct {
 	Replaces         string   // session that this browser had until now, "" if none: see openSession
 	AMR              []string // how it is proven (RFC 8176), nil means by SMS; the sign-ins of this package set it and ACR
 	ACR              string
-	KnownDevice      func(sms.Number) bool // whether the browser is one where this number signed in before; nil: none is
+	KnownSince       func(sms.Number) time.Time // when this number last signed in by a code on the browser, zero for never; nil: none did
 
 	Only string // account that a passkey has to be of, "" for any
 
@@ -45,6 +45,11 @@ type Attempt struct {
 	verdict verdict // of a RecycledNumberCheck
 	newHash string  // of the password of an account that this sign-in makes, "" for none
 	second  string  // the second proof of two, "" for none
+}
+
+// knows says whether the browser is one where a number signed in after a time.
+func (a Attempt) knows(n sms.Number, after time.Time) bool {
+	return a.KnownSince != nil && !n.IsZero() && a.KnownSince(n).After(after)
 }
 
 // methods are how the person proves who they are.
@@ -171,7 +176,7 @@ func (s *Service) complete(ctx context.Context, in *SignedIn, a Attempt, now tim
 	if err := s.recordSignIn(ctx, "user.created", *in, a); err != nil || a.newHash == "" {
 		return err
 	}
-	if err := s.insertPassword(ctx, in.User.ID, a.newHash); err != nil {
+	if err := s.insertPassword(ctx, in.User.ID, a.newHash, now); err != nil {
 		return err
 	}
 	return s.record(ctx, "user.password_set", "user:"+in.User.ID, in.User.ID, nil)

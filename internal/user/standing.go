@@ -14,7 +14,9 @@ type account struct {
 	User
 	after int64 // users.grants_after
 	seen  int64 // users.seen_at
-	app   bool  // has a confirmed authenticator app
+	app   int64 // when its authenticator app was confirmed, 0 for none
+
+	weakened int64 // users.weakened_at
 }
 
 // accountOf returns the account of a number.
@@ -33,22 +35,21 @@ func (s *Service) accountByID(ctx context.Context, id string) (account, error) {
 
 // accountColumns are scanned by account, before what its caller selects besides;
 // i is the identifier of kind phone.
-const accountColumns = `u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at, u.grants_after, u.seen_at, u.closes_at,
-	CASE WHEN EXISTS (SELECT 1 FROM totp app WHERE app.user_id = u.id AND app.sealed IS NOT NULL) THEN 1 ELSE 0 END`
+const accountColumns = `u.id, u.status, u.claims, u.created_at, u.updated_at, i.sealed, i.verified_at, u.grants_after, u.seen_at, u.closes_at, u.weakened_at,
+	COALESCE((SELECT app.confirmed_at FROM totp app WHERE app.user_id = u.id AND app.sealed IS NOT NULL), 0)`
 
 func (s *Service) account(found interface{ Scan(...any) error }, more ...any) (account, error) {
 	var r row
 	var acc account
 	var closes *int64
-	var app int
-	err := found.Scan(append(append(r.columns(), &acc.after, &acc.seen, &closes, &app), more...)...)
+	err := found.Scan(append(append(r.columns(), &acc.after, &acc.seen, &closes, &acc.weakened, &acc.app), more...)...)
 	if err != nil {
 		return account{}, fmt.Errorf("find account: %w", err)
 	}
 	if acc.User, err = s.user(r); err != nil {
 		return account{}, err
 	}
-	acc.ClosesAt, acc.app = timeOf(closes), app == 1
+	acc.ClosesAt = timeOf(closes)
 	return acc, nil
 }
 

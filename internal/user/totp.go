@@ -22,7 +22,9 @@ import (
 // Faults of second factors.
 var (
 	ErrFactorIncorrect = fault.New(http.StatusUnprocessableEntity, "factor_incorrect", "the code is not right, or it was used before")
-	ErrNoEnrolment     = fault.New(http.StatusConflict, "enrolment_missing", "no authenticator app waits to be confirmed, start again")
+	// ErrProofTooNew is a proof that was right, of what was made too lately to count.
+	ErrProofTooNew = fault.New(http.StatusUnprocessableEntity, "proof_too_new", "this was set up less than a day ago and does not count for this yet")
+	ErrNoEnrolment = fault.New(http.StatusConflict, "enrolment_missing", "no authenticator app waits to be confirmed, start again")
 )
 
 const (
@@ -118,9 +120,13 @@ func (s *Service) ConfirmTOTP(ctx context.Context, userID, code string, by By) (
 		return nil, err
 	}
 	err = s.db.Tx(ctx, func(ctx context.Context) error {
+		now, err := s.weaken(ctx, userID, by)
+		if err != nil {
+			return err
+		}
 		n, err := s.db.Exec(ctx, `
 			UPDATE totp SET sealed = pending, pending = NULL, confirmed_at = $1, last_step = $2 WHERE user_id = $3 AND pending = $4`,
-			db.Micros(time.Now()), step, userID, pending)
+			db.Micros(now), step, userID, pending)
 		if err != nil {
 			return fmt.Errorf("confirm an authenticator app: %w", err)
 		}
@@ -137,7 +143,7 @@ func (s *Service) ConfirmTOTP(ctx context.Context, userID, code string, by By) (
 		if err != nil || left > 0 {
 			return err
 		}
-		recovery, err = s.makeRecoveryCodes(ctx, userID)
+		recovery, err = s.makeRecoveryCodes(ctx, userID, now)
 		return err
 	})
 	return recovery, err
@@ -147,8 +153,13 @@ func (s *Service) ConfirmTOTP(ctx context.Context, userID, code string, by By) (
 // older one after it. The try is counted and committed before the comparison.
 // Faults: ErrFactorIncorrect, for an account without an app too; ErrTooManyTries.
 func (s *Service) CheckTOTP(ctx context.Context, userID, code string) error {
+	return s.checkTOTP(ctx, userID, code, time.Time{})
+}
+
+// checkTOTP is CheckTOTP of an app that was confirmed before a time; zero: whenever.
+func (s *Service) checkTOTP(ctx context.Context, userID, code string, before time.Time) error {
 	var sealed []byte
-	err := s.db.QueryRow(ctx, `SELECT sealed FROM totp WHERE user_id = $1`, userID).Scan(&sealed)
+	err := s.db.QueryRow(ctx, `SELECT sealed FROM totp WHERE user_id = $1 AND confirmed_at < $2`, userID, until(before)).Scan(&sealed)
 	if err != nil && !isNotFound(err) {
 		return fmt.Errorf("read an authenticator app: %w", err)
 	}
@@ -205,6 +216,9 @@ func (s *Service) tryTOTP(ctx context.Context, userID string, sealed []byte, cod
 // RemoveTOTP takes the app and the recovery codes, and what waits to be confirmed.
 func (s *Service) RemoveTOTP(ctx context.Context, userID string, by By) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
+		if _, err := s.weaken(ctx, userID, by); err != nil && !isNotFound(err) {
+			return err
+		}
 		n, err := s.db.Exec(ctx, `DELETE FROM totp WHERE user_id = $1`, userID)
 		if err != nil {
 			return fmt.Errorf("remove an authenticator app: %w", err)

@@ -101,15 +101,14 @@ func (p *Pages) confirmTOTP(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
-	codes, err := p.Users.ConfirmTOTP(r.Context(), u.ID, form.Get("code"), by(s))
+	codes, err := p.Users.ConfirmTOTP(r.Context(), u.ID, form.Get("code"), p.by(r, s))
 	if bad, ok := shown(err); ok {
 		return p.renderTOTPSetup(w, r, u, bad.Status, problem(bad, "totp-code"))
 	}
 	if err != nil {
 		return unknownIsGone(err)
 	}
-	// Whoever sets an app up has it, and would else be asked for it at once.
-	if err := p.Users.noteProven(w, r, s, proofTOTP); err != nil {
+	if err := p.noteMade(w, r, s, proofTOTP); err != nil {
 		return err
 	}
 	if codes != nil {
@@ -125,7 +124,7 @@ func (p *Pages) removeTOTP(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
-	if err := p.Users.RemoveTOTP(r.Context(), u.ID, by(s)); err != nil {
+	if err := p.Users.RemoveTOTP(r.Context(), u.ID, p.by(r, s)); err != nil {
 		return unknownIsGone(err)
 	}
 	seeRoom(w, r, pathSecurity, "totp_removed")
@@ -152,7 +151,7 @@ func (p *Pages) makeCodes(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
-	codes, err := p.Users.NewRecoveryCodes(r.Context(), u.ID, by(s))
+	codes, err := p.Users.NewRecoveryCodes(r.Context(), u.ID, p.by(r, s))
 	if err != nil {
 		return unknownIsGone(err)
 	}

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/dialtone-id/dialtone/internal/audit"
 	"github.com/dialtone-id/dialtone/internal/db"
 )
@@ -68,6 +70,7 @@ type Live struct {
 	Grant
 	UserActive      bool
 	GrantsAfter     time.Time // users.grants_after: sign-ins at this time or before count no more
+	KeptSession     string    // users.kept_session: goes on all the same, "" for none
 	SessionEnded    bool      // the browser session behind it was ended, replaced or has expired; false if there is none
 	SessionCopied   bool      // another session let that one in: AuthTime and AMR are the other's
 	UserClaims      string    // users.claims JSON
@@ -79,10 +82,21 @@ type Live struct {
 // Stands says whether tokens under the grant are good at a time: it is neither revoked nor
 // expired, its person is active and was not signed out of everything since, and its browser
 // session goes on or does not matter. What counts is the time of the sign-in, not of the
-// grant: a code that was made before may be redeemed after.
+// grant: a code that was made before may be redeemed after. In a session that was kept it
+// is the time of the code.
 func (l *Live) Stands(now time.Time) bool {
-	return l.RevokedAt.IsZero() && now.Before(l.ExpiresAt) && l.UserActive && l.AuthTime.After(l.GrantsAfter) &&
-		(l.Offline() || !l.SessionEnded)
+	counts := l.AuthTime.After(l.GrantsAfter) || l.SessionID != "" && l.SessionID == l.KeptSession && l.issued().After(l.GrantsAfter)
+	return l.RevokedAt.IsZero() && now.Before(l.ExpiresAt) && l.UserActive && counts && (l.Offline() || !l.SessionEnded)
+}
+
+// issued is when the code was made that became the grant, to the millisecond, which its
+// id says (RFC 9562 section 5.7); the end of that one. The zero time if it does not.
+func (g *Grant) issued() time.Time {
+	id, err := uuid.Parse(g.ID)
+	if err != nil || id.Version() != 7 {
+		return time.Time{}
+	}
+	return time.Unix(id.Time().UnixTime()).Add(time.Millisecond)
 }
 
 // Store is the tables grants and revoked_tokens.

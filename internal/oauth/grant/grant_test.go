@@ -205,6 +205,41 @@ func TestUsedIsToldBeforeSignedOut(t *testing.T) {
 	})
 }
 
+// Where one session outlives a sign-out of all else, what was granted in it before ends,
+// codes that wait included, and what is granted after stands.
+func TestGrantsOfAKeptSession(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, s *grant.Store) {
+		kept, other := openSession(t, d, time.Now().Add(time.Hour)), openSession(t, d, time.Now().Add(time.Hour))
+		of := func(session string) grant.Grant {
+			g := fresh("openid", "offline_access")
+			g.SessionID = session
+			return g
+		}
+		old, waiting, native := create(t, s, of(kept)), of(kept), create(t, s, of(""))
+		time.Sleep(2 * time.Millisecond) // ids tell milliseconds
+		exec(t, d, `UPDATE users SET grants_after = $1, kept_session = $2`, db.Micros(time.Now()), kept)
+		time.Sleep(2 * time.Millisecond)
+		for name, g := range map[string]grant.Grant{"waits": waiting, "is of another session": of(other), "is of none": of("")} {
+			if err := s.Create(t.Context(), g); !errors.Is(err, grant.ErrSignedOut) {
+				t.Errorf("a code that %s: %v", name, err)
+			}
+		}
+		next := create(t, s, of(kept))
+		for name, c := range map[string]struct {
+			id   string
+			want bool
+		}{"before": {old.ID, false}, "after": {next.ID, true}, "without a session": {native.ID, false}} {
+			if l := find(t, s, c.id); l.Stands(time.Now()) != c.want {
+				t.Errorf("%s: stands %t", name, !c.want)
+			}
+		}
+		exec(t, d, `UPDATE users SET grants_after = $1, kept_session = ''`, db.Micros(time.Now()))
+		if l := find(t, s, next.ID); l.Stands(time.Now()) {
+			t.Error("it stands after all ended")
+		}
+	})
+}
+
 func TestGrantsOfEarlierSignInsDoNotStand(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, s *grant.Store) {
 		old := create(t, s, fresh("openid", "offline_access"))

@@ -12,7 +12,7 @@ import (
 )
 
 // Create inserts the grant if its id is new, its user is active and its sign-in still counts:
-// no later sign-out of everything, and its browser session, if it has one, goes on. One
+// no later sign-out of everything else, and its browser session, if it has one, goes on. One
 // statement, the compare-and-set of code redemption. ErrUsed if the id exists, else
 // ErrUserInactive or ErrSignedOut.
 func (s *Store) Create(ctx context.Context, g Grant) error { return s.create(ctx, g, "") }
@@ -29,11 +29,12 @@ func (s *Store) create(ctx context.Context, g Grant, condition string) error {
 		INSERT INTO grants (id, client_id, user_id, session_id, scope, audience, auth_time, amr, acr,
 			salt, generation, rotated_at, created_at, expires_at)
 		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
-		WHERE EXISTS (SELECT 1 FROM users WHERE id = $3 AND status = 'active' AND grants_after < $7)
+		WHERE EXISTS (SELECT 1 FROM users WHERE id = $3 AND status = 'active'
+				AND (grants_after < $7 OR $4 <> '' AND kept_session = $4 AND grants_after < $16))
 			AND ($4 = '' OR EXISTS (SELECT 1 FROM sessions WHERE id = $4 AND user_id = $3 AND ended_at IS NULL AND expires_at > $15))
 			`+condition+`
 		ON CONFLICT (id) DO NOTHING`,
-		append(columns(g), db.Micros(time.Now()))...)
+		append(columns(g), db.Micros(time.Now()), db.Micros(g.issued()))...)
 	switch {
 	case errors.Is(err, db.ErrConflict): // the user was deleted between the check and the insert
 		return ErrUserInactive
@@ -77,7 +78,7 @@ func (s *Store) Find(ctx context.Context, id string) (Live, error) {
 	l, err := scan(s.db.QueryRow(ctx, `
 		SELECT g.id, g.client_id, g.user_id, g.session_id, g.scope, g.audience, g.auth_time, g.amr, g.acr,
 			g.salt, g.generation, g.rotated_at, g.created_at, g.expires_at, g.revoked_at,
-			u.status, u.claims, u.updated_at, u.grants_after, i.sealed, i.verified_at, s.expires_at, s.ended_at, s.copied
+			u.status, u.claims, u.updated_at, u.grants_after, u.kept_session, i.sealed, i.verified_at, s.expires_at, s.ended_at, s.copied
 		FROM grants g
 		LEFT JOIN users u ON u.id = g.user_id
 		LEFT JOIN identifiers i ON i.user_id = g.user_id AND i.kind = 'phone'
@@ -98,7 +99,7 @@ func (s *Store) ListUser(ctx context.Context, userID string) ([]Live, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT g.id, g.client_id, g.user_id, g.session_id, g.scope, g.audience, g.auth_time, g.amr, g.acr,
 			g.salt, g.generation, g.rotated_at, g.created_at, g.expires_at, g.revoked_at,
-			u.status, u.claims, u.updated_at, u.grants_after, i.sealed, i.verified_at, s.expires_at, s.ended_at, s.copied
+			u.status, u.claims, u.updated_at, u.grants_after, u.kept_session, i.sealed, i.verified_at, s.expires_at, s.ended_at, s.copied
 		FROM grants g
 		LEFT JOIN users u ON u.id = g.user_id
 		LEFT JOIN identifiers i ON i.user_id = g.user_id AND i.kind = 'phone'
@@ -128,12 +129,12 @@ func scan(row interface{ Scan(...any) error }) (Live, error) {
 	var scope, audience, amr string
 	var authTime, rotated, created, expires int64
 	var revoked, verified, updated, after, sessionExpires, sessionEnded sql.NullInt64
-	var status, claims sql.NullString
+	var status, claims, kept sql.NullString
 	var copied sql.NullBool
 	if err := row.Scan(
 		&l.ID, &l.ClientID, &l.UserID, &l.SessionID, &scope, &audience, &authTime, &amr, &l.ACR,
 		&l.Salt, &l.Generation, &rotated, &created, &expires, &revoked,
-		&status, &claims, &updated, &after, &l.PhoneSealed, &verified, &sessionExpires, &sessionEnded, &copied); err != nil {
+		&status, &claims, &updated, &after, &kept, &l.PhoneSealed, &verified, &sessionExpires, &sessionEnded, &copied); err != nil {
 		return Live{}, err
 	}
 	l.Scope, l.Audience, l.AMR = strings.Fields(scope), strings.Fields(audience), strings.Fields(amr)
@@ -142,7 +143,7 @@ func scan(row interface{ Scan(...any) error }) (Live, error) {
 		l.RevokedAt = db.Time(revoked.Int64)
 	}
 	l.UserActive, l.UserClaims, l.UserUpdatedAt = status.String == "active", claims.String, db.Time(updated.Int64)
-	l.PhoneVerifiedAt, l.GrantsAfter = verified.Int64, db.Time(after.Int64)
+	l.PhoneVerifiedAt, l.GrantsAfter, l.KeptSession = verified.Int64, db.Time(after.Int64), kept.String
 	// A session that expired is deleted some time later, so a missing row means the same.
 	over := !sessionExpires.Valid || sessionEnded.Valid || sessionExpires.Int64 <= db.Micros(time.Now())
 	l.SessionCopied = copied.Bool
