@@ -128,10 +128,13 @@ func (s *Service) Disable(ctx context.Context, id string) error {
 }
 
 // Enable lets a disabled account sign in again; its sessions and grants stay
-// ended. db.ErrConflict as for Disable.
+// ended. An authenticator app whose codes were guessed at is trusted anew. db.ErrConflict as for Disable.
 func (s *Service) Enable(ctx context.Context, id string) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
 		if err := s.touch(ctx, id, "user.enabled", operator); err != nil {
+			return err
+		}
+		if err := s.trustApp(ctx, id); err != nil {
 			return err
 		}
 		return s.setStatus(ctx, id, Active)

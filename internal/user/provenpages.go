@@ -130,7 +130,7 @@ func (p *Pages) openProve(w http.ResponseWriter, r *http.Request, lost bool) (g 
 		}
 		g.before = has.weakened
 	}
-	g.proofs = ownProofs{p.Users, g.before}
+	g.proofs = ownProofs{users: p.Users, before: g.before}
 	return g, true, nil
 }
 
@@ -140,7 +140,11 @@ func (p *Pages) showProve(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
-	if p.shownLately(r, g.session).strong() {
+	where, err := p.Users.asks(r.Context(), g.user, p.shownLately(r, g.session))
+	if err != nil {
+		return err
+	}
+	if where != pathProve {
 		see(w, r, g.page, nil)
 		return nil
 	}
@@ -194,9 +198,6 @@ func (p *Pages) waysToProve(r *http.Request, g provePage) (ways []string, err er
 		offers(proofTOTP, app)
 	}
 	offers(proofRecovery, slices.Contains(has, proofRecovery))
-	if !g.lost && !app {
-		offers(proofPassword, password && p.shownLately(r, g.session)[proofSMS])
-	}
 	return ways, nil
 }
 

@@ -190,7 +190,7 @@ func (p *Pages) takeSecond(ctx context.Context, g secondPage, a Attempt) (Signed
 		}
 		consume = proof.Consume
 	default:
-		err := ownProofs{p.Users, g.before}.Check(ctx, g.user.ID, g.way, g.form.Get("typed"))
+		err := ownProofs{p.Users, g.before, g.flow.held != nil}.Check(ctx, g.user.ID, g.way, g.form.Get("typed"))
 		if errors.Is(err, ErrCredentials) {
 			err = errPasswordIncorrect
 		}
