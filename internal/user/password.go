@@ -71,7 +71,7 @@ func (s *Service) SetPassword(ctx context.Context, userID, next string, by By) e
 			return err
 		}
 		if changed == 1 {
-			return s.signOutBut(ctx, userID, "user.password_changed", by)
+			return s.signOutBut(ctx, userID, "user.password_changed", by, nil)
 		}
 		if err := s.touch(ctx, userID, "user.password_set", by.Actor); err != nil {
 			return err
@@ -109,7 +109,7 @@ func (s *Service) RemovePassword(ctx context.Context, userID string, by By) erro
 		if err := s.forgive(ctx, s.pools(userID, factorPassword)...); err != nil {
 			return err
 		}
-		return s.signOutBut(ctx, userID, "user.password_removed", by)
+		return s.signOutBut(ctx, userID, "user.password_removed", by, nil)
 	})
 }
 

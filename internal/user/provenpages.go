@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/fault"
@@ -258,10 +259,14 @@ func (p *Pages) takeProof(w http.ResponseWriter, r *http.Request, g provePage) (
 	return true, p.noteShown(w, r, g, names...)
 }
 
-// noteShown keeps what was shown, and what for.
+// noteShown keeps what was shown, and what for, and puts it on record.
 func (p *Pages) noteShown(w http.ResponseWriter, r *http.Request, g provePage, names ...string) error {
+	detail := map[string]string{"method": strings.Join(names, " "), "session": g.session.ID}
 	if g.lost {
-		names = append(names, proofLost)
+		names, detail["for"] = append(names, proofLost), "phone_lost"
+	}
+	if err := p.Users.record(r.Context(), "user.proof_shown", "user:"+g.user.ID, g.user.ID, detail); err != nil {
+		return err
 	}
 	return p.Users.noteProven(w, r, g.session, names...)
 }
