@@ -25,7 +25,7 @@ var codes = []string{
 	"passkey_failed", "passkey_expired", "passkey_unknown", "passkey_cloned", "passkey_exists", "passkey_limit",
 	"passkeys_unavailable", "reauthentication_required",
 	"credentials_incorrect", "password_too_short", "password_too_long", "password_common", "username_invalid", "username_taken",
-	"email_invalid", "email_taken", "factor_incorrect", "password_incorrect", "passkey_other", "proof_too_new", "second_factor_required", "enrolment_missing",
+	"email_invalid", "email_taken", "factor_incorrect", "password_incorrect", "passkey_other", "factor_stopped", "proof_too_new", "second_factor_required", "enrolment_missing",
 
 	"unauthorized_client", "access_denied", "unsupported_response_type", "unsupported_response_mode", "invalid_scope",
 	"invalid_client", "invalid_grant", "unsupported_grant_type", "invalid_token", "insufficient_scope",

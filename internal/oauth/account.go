@@ -37,7 +37,7 @@ var (
 	errAccountScope = errInsufficientScope.Describe("the access token does not have the scope that this needs")
 	errStepUp       = fault.New(http.StatusUnauthorized, "insufficient_user_authentication", "a more recent sign-in is required")
 	errOwnProof     = errStepUp.Describe("another device vouched for the sign-in, which does not do for this")
-	errStronger     = errStepUp.Describe("this account needs a sign-in by two factors for this")
+	errStronger     = errStepUp.Describe("this account needs a sign-in by two factors for this; a text message and a password are not enough where it has a passkey or an authenticator app")
 	errNothingThere = fault.New(http.StatusNotFound, "not_found", "there is nothing of that name in this account")
 	errNoSuchPath   = fault.New(http.StatusNotFound, "not_found", "there is nothing at this address")
 )

@@ -30,7 +30,7 @@ func (q *authRequest) readACR(values, claims string) error {
 		if err != nil {
 			return err
 		}
-		if acr.Essential || len(asked) == 0 {
+		if len(acr.Values) > 0 && (acr.Essential || len(asked) == 0) { // any acr at all is what everybody has
 			asked, q.ACR.Essential = acr.Values, acr.Essential
 		}
 	}

@@ -261,7 +261,7 @@ func (s *Server) nextSteps(ctx context.Context, a *authSession) ([]string, error
 // for lets the person in, even where it does not count as a second factor yet.
 func (s *Server) furtherProofs(ctx context.Context, a *authSession) (user.Proofs, error) {
 	if a.Demanded {
-		return s.users.OwnProofs(), nil
+		return s.users.WaitingProofs(), nil
 	}
 	return s.users.SecondProofs(ctx, a.Person.UserID)
 }

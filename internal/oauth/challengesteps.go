@@ -174,6 +174,11 @@ func (s *Server) secondProof(r *http.Request, a *authSession, p params, step str
 	case step == paramResponse:
 		return pause{}, s.secondPasskey(r, a, p)
 	}
+	if a.Waiting != nil { // or the proof would be used up for nothing
+		if err := s.users.StillWaits(ctx, *a.Waiting); err != nil {
+			return pause{}, asWrongProof(err)
+		}
+	}
 	proofs, err := s.furtherProofs(ctx, a)
 	if err != nil {
 		return pause{}, err

@@ -155,6 +155,7 @@ func TestWhatIsWishedForAndWhatIsDemanded(t *testing.T) {
 			{[]string{"claims", essential(`{"essential":true,"values":["2","1"]}`)}, map[string]string{"nothing more": "1", "a password": second, "two factors": "2"}},
 			{[]string{"claims", essential(`{"essential":true,"value":"1"}`)}, map[string]string{"nothing more": "1", "a password": "1", "two factors": "1"}},
 			{[]string{"claims", essential(`{"essential":true}`)}, map[string]string{"nothing more": "1", "a password": "1", "two factors": "2"}},
+			{[]string{"claims", essential(`{"essential":true}`), "acr_values", "2"}, map[string]string{"nothing more": "1", "a password": second, "two factors": "2"}},
 			{[]string{"claims", essential(`null`)}, map[string]string{"nothing more": "1", "a password": "1", "two factors": "2"}},
 			{[]string{"claims", essential(`{"essential":true,"values":["urn:x"]}`)}, map[string]string{"nothing more": unmet, "a password": unmet, "two factors": unmet}},
 			{[]string{"claims", `{"id_token":{"acr":"2"}}`}, map[string]string{"nothing more": "invalid_request", "a password": "invalid_request", "two factors": "invalid_request"}},

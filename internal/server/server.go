@@ -149,7 +149,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Server, err error)
 		Outbox: notice.NewOutbox(s.core.DB, s.core.Vault, s.core.Clients), Ring: s.core.Ring, Issuer: c.Issuer, HTTP: fetch, Log: o.Log,
 	}
 	s.pages = &user.Pages{
-		Users: s.core.Users, SMS: s.sms, Captcha: human, Proofs: s.core.Users.OwnProofs(), Site: s.site, Flows: flows,
+		Users: s.core.Users, SMS: s.sms, Captcha: human, Proofs: s.core.Users.WaitingProofs(), Site: s.site, Flows: flows,
 		Next: s.oauth, Ephemeral: s.short,
 		Issuer: c.Issuer, AgreementVersion: c.Legal.Version, OfferPasskeys: c.Passkeys.Offer, AccessLife: c.Tokens.Access, Log: o.Log,
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -147,10 +148,18 @@ func (s *Service) FinishPasskey(ctx context.Context, u User, by By, state string
 		k.aaguid = id.String()
 	}
 	for _, t := range made.Transport {
-		k.transports = append(k.transports, string(t))
+		if slices.Contains(transports(), t) && !slices.Contains(k.transports, string(t)) {
+			k.transports = append(k.transports, string(t))
+		}
 	}
 	err = s.keepPasskey(ctx, &k, by)
 	return k.Passkey, err
+}
+
+// transports are those of WebAuthn Level 3 section 5.8.4. Browsers may send others,
+// which are a hint that we would not understand, and scripts anything at all.
+func transports() []protocol.AuthenticatorTransport {
+	return []protocol.AuthenticatorTransport{protocol.USB, protocol.NFC, protocol.BLE, protocol.SmartCard, protocol.Hybrid, protocol.Internal}
 }
 
 // ask seals the challenge of a ceremony beside its options.

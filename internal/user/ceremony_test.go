@@ -2,6 +2,7 @@ package user
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -105,4 +106,23 @@ func TestPasskeysNeedANameForAHost(t *testing.T) {
 	if _, err := s.BeginPasskey(t.Context(), User{}, ""); !errors.Is(err, ErrPasskeysOff) {
 		t.Error(err)
 	}
+}
+
+// What a script says of transports is kept as far as the specification knows it.
+func TestTransportsAreThoseThatAreKnown(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		h := newHouse(t, d)
+		in := h.signIn(fixture(1))
+		c, err := h.users.BeginPasskey(t.Context(), in.User, in.Session.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := strings.Replace(string(newAuthenticator(t).create(c)), `"response":{`, `"response":{"transports":["internal","\u0000","two words","usb","usb"],`, 1)
+		if _, err := h.users.FinishPasskey(t.Context(), in.User, By{Session: in.Session.ID}, c.State, []byte(made), ""); err != nil {
+			t.Fatal(err)
+		}
+		if n := h.rows(`SELECT count(*) FROM passkeys WHERE transports = 'internal usb'`); n != 1 {
+			t.Error("others were kept")
+		}
+	})
 }

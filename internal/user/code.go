@@ -124,7 +124,7 @@ func (p *Pages) enter(w http.ResponseWriter, r *http.Request, f Flow, in SignedI
 	if err != nil {
 		return err
 	}
-	if makesPasskeys && p.offersPasskey(w, r, in.User.ID) {
+	if makesPasskeys && p.offersPasskey(w, r, in) {
 		see(w, r, "/login/passkey-setup", url.Values{"flow": {f.ID}})
 		return nil
 	}

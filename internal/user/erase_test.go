@@ -211,7 +211,7 @@ func (h *house) giveCredentials(id string) map[string]string {
 			h.t.Fatal("a wrong proof was right")
 		}
 	}
-	failures := h.users.triedFactor(id, factorPassword)
+	failures := h.users.triedFactor(id, factorPassword+poolProven)
 	return map[string]string{
 		"passkey": key.credentialID(), "user name": "Rotterdamus", "e-mail": "desiderius@mail.example",
 		"user name's index":   hex.EncodeToString(h.users.lookup(identifier{kindUsername, "rotterdamus"})),

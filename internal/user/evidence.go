@@ -38,9 +38,14 @@ func (p *Pages) shownLately(r *http.Request, s Session) evidence {
 	return has
 }
 
-// strong: something that is neither the number nor a password alone, hence two factors.
+// two: two factors.
+func (has evidence) two() bool {
+	return has.strong() || has[proofMFA] || has[proofSMS] && has[proofPassword]
+}
+
+// strong: two factors that are not the number and a password.
 func (has evidence) strong() bool {
-	return has[proofPasskey] || has[proofTOTP] || has[proofRecovery] || has[proofMFA] || has[proofSMS] && has[proofPassword]
+	return has[proofPasskey] || has[proofTOTP] || has[proofRecovery] || has[proofMFA] && !(has[proofSMS] && has[proofPassword])
 }
 
 // needsStronger says whether an account has what a text message must not overrule.
@@ -53,7 +58,7 @@ func (s *Service) needsStronger(ctx context.Context, userID string) (bool, error
 // by is who changes on these pages how they sign in. Their session goes on, with the
 // cookie that renewed sets.
 func (p *Pages) by(r *http.Request, s Session) By {
-	return By{Actor: "user:" + s.UserID, Session: s.ID, OneFactor: !p.shownLately(r, s).strong(), secret: new(string)}
+	return By{Actor: "user:" + s.UserID, Session: s.ID, OneFactor: !p.shownLately(r, s).two(), secret: new(string)}
 }
 
 // renewed hands the browser the cookie that its session has after a change which
@@ -76,7 +81,7 @@ func (p *Pages) noteMade(w http.ResponseWriter, r *http.Request, s Session, name
 
 // asks is the page that asks for more before u changes how they sign in, "" if what
 // they have shown is enough. A password alone is not where there is a number: it is
-// what is phished.
+// what is phished. Beside a text message it does not make up for a passkey or an app.
 func (s *Service) asks(ctx context.Context, u User, has evidence) (page string, err error) {
 	if has.strong() {
 		return "", nil
@@ -87,6 +92,8 @@ func (s *Service) asks(ctx context.Context, u User, has evidence) (page string, 
 		return "", err
 	case need:
 		return pathProve, nil
+	case has.two():
+		return "", nil
 	case !has[proofSMS] && !u.provenNumber().IsZero():
 		return pathSecond, nil
 	}

@@ -138,10 +138,13 @@ func (s *Service) Disable(ctx context.Context, id string) error {
 }
 
 // Enable lets a disabled account sign in again; its sessions and grants stay
-// ended. db.ErrConflict as for Disable.
+// ended. An authenticator app whose codes were guessed at is trusted anew. db.ErrConflict as for Disable.
 func (s *Service) Enable(ctx context.Context, id string) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
 		if err := s.touch(ctx, id, "user.enabled", operator); err != nil {
+			return err
+		}
+		if err := s.trustApp(ctx, id); err != nil {
 			return err
 		}
 		return s.setStatus(ctx, id, Active)
@@ -212,6 +215,10 @@ func (s *Service) RevokeSession(ctx context.Context, id string) error {
 
 // touch stamps updated_at and records the event; db.ErrNotFound without a row.
 func (s *Service) touch(ctx context.Context, id, event, actor string) error {
+	return s.touchWith(ctx, id, event, actor, nil)
+}
+
+func (s *Service) touchWith(ctx context.Context, id, event, actor string, detail map[string]string) error {
 	n, err := s.db.Exec(ctx, `UPDATE users SET updated_at = $1 WHERE id = $2`, db.Micros(time.Now()), id)
 	if err != nil {
 		return fmt.Errorf("change user: %w", err)
@@ -219,7 +226,7 @@ func (s *Service) touch(ctx context.Context, id, event, actor string) error {
 	if n == 0 {
 		return fmt.Errorf("change user: %w", db.ErrNotFound)
 	}
-	return s.record(ctx, event, actor, id, nil)
+	return s.record(ctx, event, actor, id, detail)
 }
 
 // signOut is touch, and ends whatever stands on a sign-in until now. The stamp in
@@ -227,14 +234,14 @@ func (s *Service) touch(ctx context.Context, id, event, actor string) error {
 // with the time of their sign-in. It only ever grows, whatever the clocks say; a
 // sign-in that comes later is stamped later, see authTime.
 func (s *Service) signOut(ctx context.Context, id, event string) error {
-	return s.signOutBut(ctx, id, event, By{Actor: operator})
+	return s.signOutBut(ctx, id, event, By{Actor: operator}, nil)
 }
 
 // signOutBut is signOut with one session that stays, with the auth_time that it had,
 // for nothing was proven now, and a new cookie where by asks for one. What clients
 // were granted in it before ends like everything else.
-func (s *Service) signOutBut(ctx context.Context, id, event string, by By) error {
-	if err := s.touch(ctx, id, event, by.Actor); err != nil {
+func (s *Service) signOutBut(ctx context.Context, id, event string, by By, detail map[string]string) error {
+	if err := s.touchWith(ctx, id, event, by.Actor, detail); err != nil {
 		return err
 	}
 	if _, err := s.db.Exec(ctx, `

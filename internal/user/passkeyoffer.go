@@ -29,17 +29,21 @@ func (p *Pages) mayOffer(r *http.Request) bool {
 
 // offersPasskey decides whether to make the offer to a user who just signed in,
 // and if so lets the browser remember it.
-func (p *Pages) offersPasskey(w http.ResponseWriter, r *http.Request, userID string) bool {
+func (p *Pages) offersPasskey(w http.ResponseWriter, r *http.Request, in SignedIn) bool {
 	if !p.mayOffer(r) {
 		return false
 	}
-	keys, err := p.Users.Passkeys(r.Context(), userID)
+	where, err := p.Users.asks(r.Context(), in.User, shownBy(in.Session.AMR, in.Session.ACR))
+	has := proofTimes{}
+	if err == nil {
+		has, err = p.Users.proofTimes(r.Context(), in.User.ID)
+	}
 	if err != nil { // the sign-in stands; the offer can wait
 		p.log().WarnContext(r.Context(), "no passkey is offered", "request_id", CallerOf(r.Context()).RequestID, "error", err)
 		return false
 	}
-	app, _, err := p.Users.HasTOTP(r.Context(), userID)
-	if len(keys) > 0 || app || err != nil { // beside an app it takes more than a code to add one
+	_, app := has.made[proofTOTP]
+	if _, key := has.made[proofPasskey]; key || app || where != "" { // it takes more than was shown to add one
 		return false
 	}
 	p.Users.cookies.set(w, offerCookie, "later", offerPause)
@@ -78,7 +82,10 @@ func (p *Pages) leavePasskeySetup(w http.ResponseWriter, r *http.Request) error 
 	case form.Get("decision") == "never":
 		p.Users.cookies.set(w, offerCookie, "never", offerNever)
 	case form.Get("response") != "":
-		_, err := p.Users.FinishPasskey(r.Context(), u, p.by(r, session), form.Get("state"), []byte(form.Get("response")), p.passkeyName(r))
+		err := p.mayAdd(r, session, u)
+		if err == nil {
+			_, err = p.Users.FinishPasskey(r.Context(), u, p.by(r, session), form.Get("state"), []byte(form.Get("response")), p.passkeyName(r))
+		}
 		if bad, ok := shown(err); ok {
 			p.renderPasskeySetup(w, r, f, bad.Status, bad)
 			return nil

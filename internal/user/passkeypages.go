@@ -80,15 +80,23 @@ func (p *Pages) askForPasskey(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if where, err := p.Users.asks(r.Context(), u, p.shownLately(r, session)); err != nil {
+	if err := p.mayAdd(r, session, u); err != nil {
 		return nil, err
-	} else if where != "" {
-		return nil, ErrReauthenticationRequired
 	}
 	if err := p.spendQuestion(r); err != nil {
 		return nil, err
 	}
 	return p.Users.BeginPasskey(r.Context(), u, session.ID)
+}
+
+// mayAdd says whether enough was shown in a session to add a passkey; else
+// reauthentication_required.
+func (p *Pages) mayAdd(r *http.Request, s Session, u User) error {
+	where, err := p.Users.asks(r.Context(), u, p.shownLately(r, s))
+	if err == nil && (where != "" || !lately(s.AuthTime)) {
+		err = ErrReauthenticationRequired
+	}
+	return err
 }
 
 // freshSession is the session of a person who signed in lately. Faults:

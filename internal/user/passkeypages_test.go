@@ -325,6 +325,30 @@ func TestTheOfferOfAPasskey(t *testing.T) {
 	})
 }
 
+// The page of the offer adds no passkey that the account's own page would not.
+func TestTheOfferDoesNotOverruleMore(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		h := newHouse(t, d)
+		h.next.keep = true
+		b := h.browser()
+		_, flow := b.offered(fixture(1), "1")
+		c := b.asked("/account/passkeys/options", url.Values{"flow": {flow}})
+		h.confirmedTOTP(h.owner(b).ID) // in between
+		form := url.Values{"flow": {flow}, "state": {c.State}, "response": {string(newAuthenticator(t).create(c))}}
+		b.post("/login/passkey-setup", form).wants(t, http.StatusForbidden, "page-passkey-setup")
+		if n := h.rows(`SELECT COUNT(*) FROM passkeys`); n != 0 {
+			t.Error("it was added")
+		}
+		// After a password alone there is nothing to offer.
+		h.withPassword(2, "berta")
+		other := h.browser()
+		flow = other.openPassword("/start")
+		if to := other.byPassword(flow, "berta", goodPassword, "agree", "1", "passkey", "1").to(t); to.Host != "rp.example" {
+			t.Errorf("led to %s", to)
+		}
+	})
+}
+
 // A flow in which nobody signed in has no such page, whoever is signed in.
 func TestTheOfferBelongsToItsSignIn(t *testing.T) {
 	h := newHouse(t, dbtest.Open(t))

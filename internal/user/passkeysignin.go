@@ -144,6 +144,11 @@ func (s *Service) signInByKey(ctx context.Context, key passkeyRow, data protocol
 		return in, err
 	}
 	in.User, in.AuthTime = acc.User, authTime(now, acc.after)
+	if acc.app != 0 {
+		if err := s.trustApp(ctx, acc.ID); err != nil {
+			return in, err
+		}
+	}
 	if since := weakenedAt(acc.weakened, now); !since.IsZero() && !key.CreatedAt.Before(since) {
 		at.AMR, at.ACR = at.AMR[:len(at.AMR)-1], ACROneFactor // all but mfa
 	}

@@ -20,6 +20,23 @@ const factorPassword = "password"
 // passwordsPerHour are the new passwords of a person that are hashed.
 const passwordsPerHour = 20
 
+// Pools in which tries of a factor are counted beside those of strangers, so that none
+// of them keeps the owner waiting: of a device that is known, of somebody who
+// has proven something already, and of a sign-in that waits for its second proof.
+const (
+	poolKnown   = "|known"
+	poolProven  = "|proven"
+	poolWaiting = "|waiting"
+)
+
+// pools are all the counts of a factor of an account.
+func (s *Service) pools(userID, factor string) (all []tried) {
+	for _, pool := range []string{"", poolKnown, poolProven, poolWaiting} {
+		all = append(all, s.triedFactor(userID, factor+pool))
+	}
+	return all
+}
+
 // SetPassword sets or changes a password. A change ends all sessions and grants
 // but by.Session; setting the first one ends nothing. Who may do it - somebody who
 // has just brought another proof - is the caller's to decide. Faults: those of
@@ -56,11 +73,11 @@ func (s *Service) SetPassword(ctx context.Context, userID, next string, by By) e
 		if err != nil {
 			return fmt.Errorf("change password: %w", err)
 		}
-		if err := s.forgive(ctx, s.triedFactor(userID, factorPassword)); err != nil {
+		if err := s.forgive(ctx, s.pools(userID, factorPassword)...); err != nil {
 			return err
 		}
 		if changed == 1 {
-			return s.signOutBut(ctx, userID, "user.password_changed", by)
+			return s.signOutBut(ctx, userID, "user.password_changed", by, nil)
 		}
 		if err := s.touch(ctx, userID, "user.password_set", by.Actor); err != nil {
 			return err
@@ -95,10 +112,10 @@ func (s *Service) RemovePassword(ctx context.Context, userID string, by By) erro
 		if n == 0 {
 			return nil
 		}
-		if err := s.forgive(ctx, s.triedFactor(userID, factorPassword)); err != nil {
+		if err := s.forgive(ctx, s.pools(userID, factorPassword)...); err != nil {
 			return err
 		}
-		return s.signOutBut(ctx, userID, "user.password_removed", by)
+		return s.signOutBut(ctx, userID, "user.password_removed", by, nil)
 	})
 }
 
@@ -115,7 +132,7 @@ func (s *Service) HasPassword(ctx context.Context, userID string) (has bool, cha
 	return true, db.Time(at), nil
 }
 
-// CheckPassword has somebody who is signed in prove themself once more. It counts
+// CheckPassword has somebody who is signed in, or halfway, prove themself once more. It counts
 // the try, commits that, and compares only then. Faults: ErrCredentials,
 // ErrTooManyTries, those of password.Verify.
 func (s *Service) CheckPassword(ctx context.Context, userID, typed string) error {
@@ -124,7 +141,7 @@ func (s *Service) CheckPassword(ctx context.Context, userID, typed string) error
 
 // checkPassword is CheckPassword of one that was set before a time; zero: whenever.
 func (s *Service) checkPassword(ctx context.Context, userID, typed string, before time.Time) error {
-	pool := s.triedFactor(userID, factorPassword)
+	pool := s.triedFactor(userID, factorPassword+poolProven)
 	wait, err := s.charge(ctx, pool)
 	switch {
 	case err != nil:

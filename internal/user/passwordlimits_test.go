@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/db/dbtest"
 	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/sms"
@@ -211,6 +212,32 @@ func TestWithoutAStoreNobodySignsInByPassword(t *testing.T) {
 	if _, err := h.byPassword("anna", goodPassword); !errors.Is(err, fault.Unavailable) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A stranger's guesses keep nobody waiting who is signed in, and a new password ends
+// every count.
+func TestAStrangersGuessesDoNotStopTheOwner(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		h := newHouse(t, d)
+		u := h.withPassword(0, "anna")
+		for range 12 {
+			if _, err := h.byPassword("anna", otherPassword); err == nil {
+				t.Fatal("signed in")
+			}
+		}
+		if err := h.users.CheckPassword(t.Context(), u.ID, goodPassword); err != nil {
+			t.Errorf("the owner: %v", err)
+		}
+		for range 11 {
+			_ = h.users.CheckPassword(t.Context(), u.ID, otherPassword)
+		}
+		if err := h.users.SetPassword(t.Context(), u.ID, otherPassword, operatorBy); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.users.CheckPassword(t.Context(), u.ID, otherPassword); err != nil {
+			t.Errorf("a new password: %v", err)
+		}
+	})
 }
 
 func TestCheckPasswordCountsLikeASignIn(t *testing.T) {

@@ -126,7 +126,7 @@ type owner struct {
 
 func (o owner) pool() string {
 	if o.knownDevice {
-		return "|known"
+		return poolKnown
 	}
 	return ""
 }

@@ -28,6 +28,7 @@ type PhoneChange struct {
 	// From is the number that the account has and that was proven (see ProvePhone),
 	// or made up for by another proof; zero for an account without one.
 	From sms.Number
+	Lost bool      // it was made up for
 	To   sms.Proof // of the new number, for sms.ChangePhone
 	By   By
 }
@@ -102,7 +103,11 @@ func (s *Service) changePhone(ctx context.Context, c PhoneChange) (against *faul
 		if err := s.moveNumber(ctx, c, lookup, now); err != nil {
 			return err
 		}
-		return s.signOutBut(ctx, c.UserID, "user.phone_changed", c.By)
+		how := "code"
+		if c.Lost {
+			how = "lost"
+		}
+		return s.signOutBut(ctx, c.UserID, "user.phone_changed", c.By, map[string]string{"how": how})
 	})
 	return against, err
 }

@@ -326,7 +326,7 @@ func (p *Pages) checkNewPhone(w http.ResponseWriter, r *http.Request) error {
 		return p.phoneCodeMistake(w, r, c, err)
 	}
 	who := p.by(r, c.session)
-	err = p.Users.ChangePhone(r.Context(), PhoneChange{UserID: c.user.ID, From: c.user.Phone, To: proof, By: who})
+	err = p.Users.ChangePhone(r.Context(), PhoneChange{UserID: c.user.ID, From: c.user.Phone, Lost: c.flow.change.Lost, To: proof, By: who})
 	switch {
 	case errors.Is(err, ErrPhoneTaken), errors.Is(err, ErrPhoneSame):
 		bad, _ := shown(err)

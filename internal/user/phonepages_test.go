@@ -89,6 +89,9 @@ func TestANumberIsChangedByCodesToBoth(t *testing.T) {
 		if h.signIn(fixture(2)).User.ID != u.ID || h.signIn(fixture(1)).User.ID != taken.ID || h.signIn(fixture(0)).User.ID == u.ID {
 			t.Error("the numbers lead elsewhere")
 		}
+		if n := h.audited(`event = 'user.phone_changed' AND detail LIKE '%"how":"code"%'`, u.ID); n != 1 {
+			t.Errorf("%d changes by codes on record", n)
+		}
 		for _, want := range []string{"Mobile number changed", "Number not changed"} {
 			if page := b.get("/account/activity?lang=en"); !strings.Contains(page.body, want) {
 				t.Errorf("no %q in %s", want, page.body)
@@ -205,6 +208,13 @@ func TestALostNumberIsMadeUpForByAnotherProof(t *testing.T) {
 			t.Errorf("no note: %s", page.body)
 		}
 		b.post(pathPhone+"/confirm", b.asksFor(t, to.Query().Get("flow"), fixture(2))).leads(t, pathSecurity+"?done=phone")
+		for event, detail := range map[string]string{
+			"user.phone_changed": `%"how":"lost"%`, "user.proof_shown": `%"for":"phone_lost","method":"password totp"%`,
+		} {
+			if n := h.audited(`event = $2 AND detail LIKE $3`, u.ID, event, detail); n != 1 {
+				t.Errorf("%d of %s", n, event)
+			}
+		}
 		if n := h.owner(b).Phone; n.E164() != fixture(2) {
 			t.Errorf("the number is %v", n)
 		}

@@ -15,8 +15,9 @@ func (s *Service) OwnProofs() Proofs { return ownProofs{users: s} }
 // ownProofs may be those alone that were made before a time; the others are as if
 // there were none.
 type ownProofs struct {
-	users  *Service
-	before time.Time
+	users   *Service
+	before  time.Time
+	waiting bool // of a sign-in that waits for one
 }
 
 // Available names the credentials of an account; a passkey only where this service
@@ -32,7 +33,7 @@ func (p ownProofs) Check(ctx context.Context, userID, name, typed string) error 
 	case proofPassword:
 		return p.users.checkPassword(ctx, userID, typed, p.before)
 	case proofTOTP:
-		return p.users.checkTOTP(ctx, userID, typed, p.before)
+		return p.users.checkTOTP(ctx, userID, typed, p.before, p.waiting)
 	case proofRecovery:
 		return p.users.useRecoveryCode(ctx, userID, typed, p.before)
 	}
@@ -47,10 +48,13 @@ func until(t time.Time) int64 {
 	return db.Micros(t)
 }
 
-// SecondProofs are those of the credentials that make two factors of one.
+// WaitingProofs are OwnProofs for a sign-in that waits for one.
+func (s *Service) WaitingProofs() Proofs { return ownProofs{users: s, waiting: true} }
+
+// SecondProofs are those of WaitingProofs that make two factors of one.
 func (s *Service) SecondProofs(ctx context.Context, userID string) (Proofs, error) {
 	has, err := s.proofTimes(ctx, userID)
-	return ownProofs{s, has.weakened}, err
+	return ownProofs{s, has.weakened, true}, err
 }
 
 // proofTimes are what an account can show besides its number, by the names of Proofs,

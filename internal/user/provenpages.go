@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/fault"
@@ -130,7 +131,7 @@ func (p *Pages) openProve(w http.ResponseWriter, r *http.Request, lost bool) (g 
 		}
 		g.before = has.weakened
 	}
-	g.proofs = ownProofs{p.Users, g.before}
+	g.proofs = ownProofs{users: p.Users, before: g.before}
 	return g, true, nil
 }
 
@@ -140,7 +141,11 @@ func (p *Pages) showProve(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
-	if p.shownLately(r, g.session).strong() {
+	where, err := p.Users.asks(r.Context(), g.user, p.shownLately(r, g.session))
+	if err != nil {
+		return err
+	}
+	if where != pathProve {
 		see(w, r, g.page, nil)
 		return nil
 	}
@@ -194,9 +199,6 @@ func (p *Pages) waysToProve(r *http.Request, g provePage) (ways []string, err er
 		offers(proofTOTP, app)
 	}
 	offers(proofRecovery, slices.Contains(has, proofRecovery))
-	if !g.lost && !app {
-		offers(proofPassword, password && p.shownLately(r, g.session)[proofSMS])
-	}
 	return ways, nil
 }
 
@@ -257,10 +259,14 @@ func (p *Pages) takeProof(w http.ResponseWriter, r *http.Request, g provePage) (
 	return true, p.noteShown(w, r, g, names...)
 }
 
-// noteShown keeps what was shown, and what for.
+// noteShown keeps what was shown, and what for, and puts it on record.
 func (p *Pages) noteShown(w http.ResponseWriter, r *http.Request, g provePage, names ...string) error {
+	detail := map[string]string{"method": strings.Join(names, " "), "session": g.session.ID}
 	if g.lost {
-		names = append(names, proofLost)
+		names, detail["for"] = append(names, proofLost), "phone_lost"
+	}
+	if err := p.Users.record(r.Context(), "user.proof_shown", "user:"+g.user.ID, g.user.ID, detail); err != nil {
+		return err
 	}
 	return p.Users.noteProven(w, r, g.session, names...)
 }

@@ -88,6 +88,9 @@ func (s *Service) useRecoveryCode(ctx context.Context, userID, code string, befo
 		if err := s.forgive(ctx, pool); err != nil {
 			return err
 		}
+		if err := s.trustApp(ctx, userID); err != nil {
+			return err
+		}
 		return s.record(ctx, "user.recovery_code_used", "user:"+userID, userID, nil)
 	})
 	if errors.Is(err, ErrFactorIncorrect) {

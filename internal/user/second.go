@@ -108,10 +108,7 @@ func (s *Service) finishSecond(ctx context.Context, h held, second string, a Att
 	return settle(func() (in SignedIn, err error) {
 		err = s.db.Tx(ctx, func(ctx context.Context) error {
 			now := time.Now()
-			acc, err := s.accountByID(ctx, h.UserID)
-			if isNotFound(err) || err == nil && (acc.after != h.Mark || h.Number != "" && acc.Phone.E164() != h.Number) {
-				return ErrFlowExpired
-			}
+			acc, err := s.waitsFor(ctx, h)
 			if err != nil {
 				return err
 			}
@@ -160,6 +157,23 @@ func (in SignedIn) Waiting() *Waiting {
 		w.Number = in.User.Phone.E164()
 	}
 	return &w
+}
+
+// waitsFor is the account that a sign-in waits to enter; flow_expired if it is not as
+// it was, which ends with a sign-out of everything and with the number.
+func (s *Service) waitsFor(ctx context.Context, h held) (account, error) {
+	acc, err := s.accountByID(ctx, h.UserID)
+	if isNotFound(err) || err == nil && (acc.after != h.Mark || h.Number != "" && acc.Phone.E164() != h.Number) {
+		return account{}, ErrFlowExpired
+	}
+	return acc, err
+}
+
+// StillWaits says whether FinishSecond may end a sign-in, before its second proof is
+// used up. Fault: flow_expired.
+func (s *Service) StillWaits(ctx context.Context, w Waiting) error {
+	_, err := s.waitsFor(ctx, w.held)
+	return err
 }
 
 // FinishSecond ends a sign-in by a second proof, named as Proofs does, which was checked

@@ -57,9 +57,9 @@ func (b *browser) second(flow, by, typed string) reply {
 	return b.post(pathSecond, url.Values{"flow": {flow}, "by": {by}, "typed": {typed}})
 }
 
-func (h *house) audited(query, userID string) int {
+func (h *house) audited(query, userID string, more ...any) int {
 	h.t.Helper()
-	return h.rows(`SELECT count(*) FROM audit WHERE user_id = $1 AND `+query, userID)
+	return h.rows(`SELECT count(*) FROM audit WHERE user_id = $1 AND `+query, append([]any{userID}, more...)...)
 }
 
 func TestAStrangeDeviceIsAskedForTheApp(t *testing.T) {
@@ -270,6 +270,9 @@ func TestAWaitingSignInIsGoodOnceAndNotForLong(t *testing.T) {
 			b.second(flow, proofRecovery, recovery[0]).fault(t, http.StatusGone, "flow_expired")
 			if b.cookie(sessionName) != "" {
 				t.Errorf("%s: signed in", name)
+			}
+			if n := h.audited(`event = 'user.recovery_code_used'`, u.ID); n != 0 {
+				t.Errorf("%s: the proof was used up for nothing", name)
 			}
 		}
 	})

@@ -170,6 +170,11 @@ func (p *Pages) checkSecond(w http.ResponseWriter, r *http.Request) error {
 
 // takeSecond verifies a proof and signs in by it.
 func (p *Pages) takeSecond(ctx context.Context, g secondPage, a Attempt) (SignedIn, error) {
+	if g.flow.held != nil { // or the proof would be used up for nothing
+		if err := p.Users.StillWaits(ctx, Waiting{*g.flow.held}); err != nil {
+			return SignedIn{}, err
+		}
+	}
 	var consume func(context.Context) error
 	switch g.way {
 	case proofPasskey: // two factors by itself, hence a sign-in of its own
@@ -190,7 +195,7 @@ func (p *Pages) takeSecond(ctx context.Context, g secondPage, a Attempt) (Signed
 		}
 		consume = proof.Consume
 	default:
-		err := ownProofs{p.Users, g.before}.Check(ctx, g.user.ID, g.way, g.form.Get("typed"))
+		err := ownProofs{p.Users, g.before, g.flow.held != nil}.Check(ctx, g.user.ID, g.way, g.form.Get("typed"))
 		if errors.Is(err, ErrCredentials) {
 			err = errPasswordIncorrect
 		}

@@ -127,6 +127,7 @@ func TestChangesAskForAFreshAndStrongProof(t *testing.T) {
 		b, second := h.browser(), h.browser()
 		b.signIn(fixture(0))
 		e := h.confirmedTOTP(h.owner(b).ID)
+		h.aged(h.owner(b).ID) // so that this device is one of its
 		second.signInKnown(h, fixture(0))
 		allAsk := func(where string) {
 			t.Helper()
@@ -189,35 +190,43 @@ func TestChangesAskForAFreshAndStrongProof(t *testing.T) {
 	})
 }
 
-// Who lost a passkey still gets on with two of what is left.
-func TestAPasswordAndATextMessageAreTwoFactors(t *testing.T) {
+// A password beside a text message overrules neither a passkey nor an app, wherever it
+// is shown.
+func TestAPasswordAndATextMessageDoNotOverruleMore(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		h := newHouse(t, d)
-		b := h.browser()
-		b.signIn(fixture(0))
-		u := h.owner(b)
+		withKey, withApp := h.withPassword(0, "anna"), h.withPassword(1, "berta")
 		key := newAuthenticator(t)
-		b.addPasskey(key)
-		b.forget()
-		if to := b.get(pathPhone).to(t); to.Path != pathProve {
-			t.Fatalf("led to %s", to)
+		h.enrol(h.signIn(fixture(0)), key)
+		app := h.confirmedTOTP(withApp.ID)
+		for _, u := range []User{withKey, withApp} {
+			b := h.browser()
+			b.setCookie(sessionName, h.signInKnown(u.Phone.E164()).Secret)
+			b.second(b.flow(), proofPassword, goodPassword).to(t)
+			if s, _ := h.mustSession(b); s.ACR != ACRTwoFactors {
+				t.Fatalf("acr %s", s.ACR)
+			}
+			to := b.get(pathPhone).to(t)
+			if to.Path != pathProve {
+				t.Fatalf("led to %s", to)
+			}
+			if page := b.get(to.String()).body; strings.Contains(page, "proof-password") {
+				t.Error("a password is offered")
+			}
+			b.post(pathProve, url.Values{"proof": {"password"}, "password": {goodPassword}}).wants(t, http.StatusUnprocessableEntity, "page-account-prove")
+			if enough, err := h.users.MayChangeSignIn(t.Context(), u, []string{"sms", "otp", "pwd", "mfa"}, ACRTwoFactors); enough || err != nil {
+				t.Errorf("through an app: %t, %v", enough, err)
+			}
+			if u.ID == withApp.ID {
+				h.rewind(u)
+				b.post(pathProve, url.Values{"for": {pathPhone}, "proof": {"totp"}, "totp": {codeOf(t, app, 0)}}).leads(t, pathPhone)
+			} else {
+				b.provePasskey(key)
+			}
+			if to := b.get(pathPhone).to(t); to.Path != pathPhone {
+				t.Errorf("led to %s", to)
+			}
 		}
-		if page := b.get(pathProve).body; strings.Contains(page, "proof-password") {
-			t.Error("a password is asked of an account that has none")
-		}
-		b.post(pathProve, url.Values{"proof": {"password"}, "password": {""}}).wants(t, http.StatusUnprocessableEntity, "page-account-prove")
-		if err := h.users.SetPassword(t.Context(), u.ID, "correct horse battery", operatorBy); err != nil {
-			t.Fatal(err)
-		}
-		form := url.Values{"for": {pathPasskeys}, "proof": {"password"}, "password": {"wrong horse battery"}}
-		r := b.post(pathProve+"?lang=en", form)
-		r.says(t, http.StatusUnprocessableEntity, "proof-password")
-		if !strings.Contains(r.body, "That password isn&#39;t right") {
-			t.Errorf("it says %s", r.body)
-		}
-		form.Set("password", "correct horse battery")
-		b.post(pathProve, form).leads(t, pathPasskeys)
-		b.post("/account/passkeys/"+key.credentialID()+"/remove", url.Values{}).leads(t, pathPasskeys+"?done=passkey_removed")
 	})
 }
 

@@ -22,6 +22,8 @@ import (
 // Faults of second factors.
 var (
 	ErrFactorIncorrect = fault.New(http.StatusUnprocessableEntity, "factor_incorrect", "the code is not right, or it was used before")
+	// ErrFactorStopped is an app whose codes were guessed at too often.
+	ErrFactorStopped = fault.New(http.StatusForbidden, "factor_stopped", "too many codes of the authenticator app were wrong; use a recovery code or a passkey, or a device where you signed in before")
 	// ErrProofTooNew is a proof that was right, of what was made too lately to count.
 	ErrProofTooNew = fault.New(http.StatusUnprocessableEntity, "proof_too_new", "this was set up less than a day ago and does not count for this yet")
 	ErrNoEnrolment = fault.New(http.StatusConflict, "enrolment_missing", "no authenticator app waits to be confirmed, start again")
@@ -31,9 +33,10 @@ const (
 	factorTOTP     = "totp"
 	factorRecovery = "recovery"
 
-	totpPeriod = 30 // seconds, RFC 6238 section 4.1
-	totpSkew   = 1  // steps that a clock may be ahead or behind, section 5.2
-	totpSecret = 20 // bytes, as HMAC-SHA-1's hash: RFC 4226 section 4
+	totpPeriod = 30  // seconds, RFC 6238 section 4.1
+	totpSkew   = 1   // steps that a clock may be ahead or behind, section 5.2
+	wrongTOTP  = 100 // of sign-ins, in a row
+	totpSecret = 20  // bytes, as HMAC-SHA-1's hash: RFC 4226 section 4
 )
 
 // Enrolment is what an authenticator app is told, once.
@@ -115,7 +118,7 @@ func (s *Service) ConfirmTOTP(ctx context.Context, userID, code string, by By) (
 	if err != nil {
 		return nil, err
 	}
-	step, err := s.tryTOTP(ctx, userID, pending, code)
+	step, err := s.tryTOTP(ctx, userID, pending, code, "")
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +128,7 @@ func (s *Service) ConfirmTOTP(ctx context.Context, userID, code string, by By) (
 			return err
 		}
 		n, err := s.db.Exec(ctx, `
-			UPDATE totp SET sealed = pending, pending = NULL, confirmed_at = $1, last_step = $2 WHERE user_id = $3 AND pending = $4`,
+			UPDATE totp SET sealed = pending, pending = NULL, confirmed_at = $1, last_step = $2, wrong = 0 WHERE user_id = $3 AND pending = $4`,
 			db.Micros(now), step, userID, pending)
 		if err != nil {
 			return fmt.Errorf("confirm an authenticator app: %w", err)
@@ -133,7 +136,7 @@ func (s *Service) ConfirmTOTP(ctx context.Context, userID, code string, by By) (
 		if n == 0 {
 			return ErrNoEnrolment
 		}
-		if err := s.forgive(ctx, s.triedFactor(userID, factorTOTP)); err != nil {
+		if err := s.forgive(ctx, s.pools(userID, factorTOTP)...); err != nil {
 			return err
 		}
 		if err := s.touch(ctx, userID, "user.totp_set", by.Actor); err != nil {
@@ -153,35 +156,63 @@ func (s *Service) ConfirmTOTP(ctx context.Context, userID, code string, by By) (
 // older one after it. The try is counted and committed before the comparison.
 // Faults: ErrFactorIncorrect, for an account without an app too; ErrTooManyTries.
 func (s *Service) CheckTOTP(ctx context.Context, userID, code string) error {
-	return s.checkTOTP(ctx, userID, code, time.Time{})
+	return s.checkTOTP(ctx, userID, code, time.Time{}, false)
 }
 
 // checkTOTP is CheckTOTP of an app that was confirmed before a time; zero: whenever.
-func (s *Service) checkTOTP(ctx context.Context, userID, code string, before time.Time) error {
+// A sign-in that waits for the code has a count of its own, and a last one: after
+// wrongTOTP wrong codes in a row the app signs nobody in (ErrFactorStopped) until the
+// owner shows something else, see trustApp.
+func (s *Service) checkTOTP(ctx context.Context, userID, code string, before time.Time, waiting bool) error {
 	var sealed []byte
 	err := s.db.QueryRow(ctx, `SELECT sealed FROM totp WHERE user_id = $1 AND confirmed_at < $2`, userID, until(before)).Scan(&sealed)
 	if err != nil && !isNotFound(err) {
 		return fmt.Errorf("read an authenticator app: %w", err)
 	}
-	step, err := s.tryTOTP(ctx, userID, sealed, code)
+	pool := ""
+	if waiting {
+		pool = poolWaiting
+	}
+	step, err := s.tryTOTP(ctx, userID, sealed, code, pool)
 	if err != nil {
 		return err
 	}
 	return s.db.Tx(ctx, func(ctx context.Context) error {
-		n, err := s.db.Exec(ctx, `UPDATE totp SET last_step = $1 WHERE user_id = $2 AND sealed = $3 AND last_step < $1`, step, userID, sealed)
+		n, err := s.db.Exec(ctx, `UPDATE totp SET last_step = $1, wrong = 0 WHERE user_id = $2 AND sealed = $3 AND last_step < $1`, step, userID, sealed)
 		if err != nil {
 			return fmt.Errorf("use a code of an authenticator app: %w", err)
 		}
 		if n == 0 {
 			return ErrFactorIncorrect
 		}
-		return s.forgive(ctx, s.triedFactor(userID, factorTOTP))
+		return s.forgive(ctx, s.triedFactor(userID, factorTOTP+pool))
 	})
 }
 
-// tryTOTP counts a try and returns the time step whose code it is.
-func (s *Service) tryTOTP(ctx context.Context, userID string, sealed []byte, code string) (step int64, err error) {
-	wait, err := s.charge(ctx, s.triedFactor(userID, factorTOTP))
+// trustApp ends the count of wrong codes of sign-ins, for an owner who has shown
+// something else: a recovery code, a passkey, or the app itself where they are signed in.
+func (s *Service) trustApp(ctx context.Context, userID string) error {
+	if err := s.db.ExecLater(ctx, `UPDATE totp SET wrong = 0 WHERE user_id = $1 AND wrong > 0`, userID); err != nil {
+		return fmt.Errorf("trust an authenticator app: %w", err)
+	}
+	return nil
+}
+
+// chargeApp counts a code of a sign-in that waits, before it is compared.
+func (s *Service) chargeApp(ctx context.Context, userID string) error {
+	n, err := s.db.Exec(ctx, `UPDATE totp SET wrong = wrong + 1 WHERE user_id = $1 AND wrong < $2`, userID, wrongTOTP)
+	if err != nil {
+		return fmt.Errorf("count a code of an authenticator app: %w", err)
+	}
+	if n == 0 {
+		return ErrFactorStopped
+	}
+	return nil
+}
+
+// tryTOTP counts a try in a pool and returns the time step whose code it is.
+func (s *Service) tryTOTP(ctx context.Context, userID string, sealed []byte, code, pool string) (step int64, err error) {
+	wait, err := s.charge(ctx, s.triedFactor(userID, factorTOTP+pool))
 	switch {
 	case err != nil:
 		return 0, err
@@ -189,6 +220,10 @@ func (s *Service) tryTOTP(ctx context.Context, userID string, sealed []byte, cod
 		return 0, ErrTooManyTries.After(wait)
 	case sealed == nil:
 		return 0, ErrFactorIncorrect
+	case pool == poolWaiting:
+		if err := s.chargeApp(ctx, userID); err != nil {
+			return 0, err
+		}
 	}
 	secret, err := s.vault.Open(labelTOTP, sealed, []byte(userID))
 	if err != nil {

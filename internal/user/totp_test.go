@@ -274,3 +274,47 @@ func TestRecoveryCodesAreShownOnceAndUsedOnce(t *testing.T) {
 		}
 	})
 }
+
+// Guessing goes on for no longer than a hundred codes, however patient it is; the
+// owner, who is signed in, neither waits for it nor is stopped.
+func TestAnAppIsNotGuessedAtForDays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, dbtest.Open(t))
+		h.quiet()
+		u, app, recovery := h.withApp(t, 0, "anna")
+		key := newAuthenticator(t)
+		h.enrol(h.signInKnown(fixture(0)), key)
+		waiting := h.users.WaitingProofs()
+		guess := func() error { return waiting.Check(t.Context(), u.ID, proofTOTP, wrong(t, app)) }
+		for _, trusts := range []func() error{
+			func() error { time.Sleep(time.Minute); return h.users.CheckTOTP(t.Context(), u.ID, codeOf(t, app, 0)) },
+			func() error { return h.users.UseRecoveryCode(t.Context(), u.ID, recovery[0]) },
+			func() error { return second(h.byKey(key)) },
+			func() error { return h.users.Enable(t.Context(), u.ID) },
+		} {
+			for range wrongTOTP {
+				if err := guess(); !errors.Is(err, ErrFactorIncorrect) {
+					t.Fatal(err)
+				}
+				time.Sleep(failureWindow + time.Second)
+			}
+			if err := waiting.Check(t.Context(), u.ID, proofTOTP, codeOf(t, app, 0)); !errors.Is(err, ErrFactorStopped) {
+				t.Fatalf("after %d: %v", wrongTOTP, err)
+			}
+			if err := trusts(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			if err := waiting.Check(t.Context(), u.ID, proofTOTP, codeOf(t, app, 0)); err != nil {
+				t.Errorf("after the owner came: %v", err)
+			}
+		}
+		for range 12 {
+			_ = guess()
+		}
+		time.Sleep(time.Minute)
+		if err := h.users.CheckTOTP(t.Context(), u.ID, codeOf(t, app, 0)); err != nil {
+			t.Errorf("the owner waits for a stranger: %v", err)
+		}
+	})
+}

@@ -102,6 +102,12 @@ func (p *Pages) confirmTOTP(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	codes, err := p.Users.ConfirmTOTP(r.Context(), u.ID, form.Get("code"), p.by(r, s))
+	if errors.Is(err, ErrNoEnrolment) {
+		if _, since, lookup := p.Users.HasTOTP(r.Context(), u.ID); lookup == nil && time.Since(since) < time.Minute {
+			see(w, r, pathRecovery+"/codes", nil) // the button was pressed twice
+			return nil
+		}
+	}
 	if bad, ok := shown(err); ok {
 		return p.renderTOTPSetup(w, r, u, bad.Status, problem(bad, "totp-code"))
 	}
