@@ -114,7 +114,11 @@ func (p *Pages) removePassword(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
-	if err := p.Users.RemovePassword(r.Context(), u.ID, by(s)); err != nil {
+	err = p.Users.RemovePassword(r.Context(), u.ID, by(s))
+	if bad, ok := shown(err); ok {
+		return p.renderOwnPassword(w, r, u, false, bad.Status, problem(bad, ""))
+	}
+	if err != nil {
 		return unknownIsGone(err)
 	}
 	seeRoom(w, r, pathSecurity, "password_removed")

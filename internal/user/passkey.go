@@ -65,9 +65,15 @@ func (s *Service) RenamePasskey(ctx context.Context, userID, id, name string) er
 }
 
 // RemovePasskey makes one of the user's passkeys worthless; db.ErrNotFound if it
-// is not theirs. Sessions that it opened stay.
+// is not theirs. Sessions that it opened stay. Fault: ErrLastWayIn.
 func (s *Service) RemovePasskey(ctx context.Context, userID, id string) error {
-	return s.changePasskey(ctx, userID, id, "passkey.removed", `DELETE FROM passkeys WHERE id = $1 AND user_id = $2`)
+	return s.db.Tx(ctx, func(ctx context.Context) error {
+		err := s.changePasskey(ctx, userID, id, "passkey.removed", `DELETE FROM passkeys WHERE id = $1 AND user_id = $2`)
+		if err != nil {
+			return err
+		}
+		return s.keepsWayIn(ctx, userID)
+	})
 }
 
 func (s *Service) changePasskey(ctx context.Context, userID, id, event, statement string, args ...any) error {
