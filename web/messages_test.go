@@ -22,7 +22,7 @@ var codes = []string{
 	"code_incorrect_last", "code_expired", "code_attempts_exceeded", "account_closing", "number_recycled", "qr_code_invalid", "qr_expired", "qr_signed_out", "code_tries_limited", "account_disabled", "phone_taken", "phone_same", "phone_moved",
 	"flow_expired", "cookies_required", "rate_limited", "request_too_large", "unsupported_media_type",
 	"method_not_allowed", "not_found", "invalid_request", "server_error", "temporarily_unavailable",
-	"passkey_failed", "passkey_expired", "passkey_unknown", "passkey_cloned", "passkey_exists", "passkey_limit",
+	"passkey_failed", "passkey_expired", "passkey_unknown", "passkey_cloned", "passkey_exists", "passkey_limit", "last_way_in",
 	"passkeys_unavailable", "reauthentication_required",
 	"credentials_incorrect", "password_too_short", "password_too_long", "password_common", "username_invalid", "username_taken",
 	"email_invalid", "email_taken", "factor_incorrect", "password_incorrect", "passkey_other", "factor_stopped", "proof_too_new", "second_factor_required", "enrolment_missing",

@@ -20,6 +20,7 @@ func (a *app) user() *cobra.Command {
 		a.userVerb("disable", "Refuse an account everywhere, from the next request on", (*user.Service).Disable),
 		a.userVerb("enable", "Let a disabled account in again", (*user.Service).Enable),
 		a.userVerb("delete", "Erase an account at once; its number is free again", (*user.Service).Delete),
+		a.userVerb("reset-factors", "Take passkeys, password, authenticator app and recovery codes from an account", (*user.Service).ResetFactors),
 		a.userSetPhone(), a.userReleaseNumber(), a.userImport(), a.userExport(), a.userSignOut())
 }
 

@@ -131,10 +131,12 @@ func (i *importing) run(ctx context.Context, users *user.Service) error {
 		}
 		if len(batch) == cap(batch) || end && len(batch) > 0 {
 			outcomes, err := users.Import(ctx, batch)
-			if err != nil {
-				return fmt.Errorf("from %s %d on nothing was imported, start again to go on: %w", i.rows.Unit(), batch[0].Line, err)
+			if noted := i.note(outcomes); err == nil {
+				err = noted
+			} else if len(outcomes) < len(batch) {
+				err = fmt.Errorf("from %s %d on nothing was imported, start again to go on: %w", i.rows.Unit(), batch[len(outcomes)].Line, err)
 			}
-			if err := i.note(outcomes); err != nil {
+			if err != nil {
 				return err
 			}
 			batch = batch[:0]

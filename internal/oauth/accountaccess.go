@@ -195,6 +195,10 @@ func describeExport(o *huma.Operation) {
 
 func mayMiss(o *huma.Operation) { o.Errors = append(o.Errors, http.StatusNotFound) }
 func limited(o *huma.Operation) { o.Errors = append(o.Errors, http.StatusTooManyRequests) }
+func mayMissOrConflict(o *huma.Operation) {
+	mayMiss(o)
+	conflicts(o)
+}
 func conflicts(o *huma.Operation) {
 	o.Errors = append(o.Errors, http.StatusConflict, http.StatusTooManyRequests)
 }

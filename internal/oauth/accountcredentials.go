@@ -101,7 +101,7 @@ func (a *accountAPI) credentials() {
 		return nil, users.SetUsername(ctx, c.userID(), in.Body.Username, c.by())
 	})
 	serve(a, operation{
-		id: "delete-username", method: http.MethodDelete, path: "/username", summary: "Remove the user name", fresh: true, change: limited,
+		id: "delete-username", method: http.MethodDelete, path: "/username", summary: "Remove the user name", fresh: true, change: conflicts,
 	}, func(ctx context.Context, c call, _ *nothing) (*nothing, error) {
 		return nil, users.SetUsername(ctx, c.userID(), "", c.by())
 	})
@@ -115,7 +115,7 @@ func (a *accountAPI) credentials() {
 		return nil, users.SetEmail(ctx, c.userID(), in.Body.Email, c.by())
 	})
 	serve(a, operation{
-		id: "delete-email", method: http.MethodDelete, path: "/email", summary: "Remove the e-mail address", fresh: true, change: limited,
+		id: "delete-email", method: http.MethodDelete, path: "/email", summary: "Remove the e-mail address", fresh: true, change: conflicts,
 	}, func(ctx context.Context, c call, _ *nothing) (*nothing, error) {
 		return nil, users.SetEmail(ctx, c.userID(), "", c.by())
 	})
@@ -127,7 +127,7 @@ func (a *accountAPI) credentials() {
 	})
 	serve(a, operation{
 		id: "delete-password", method: http.MethodDelete, path: "/password",
-		summary: "Remove the password; ends every other session and every grant, that of the app too", fresh: true, strong: true,
+		summary: "Remove the password; ends every other session and every grant, that of the app too", fresh: true, strong: true, change: conflicts,
 	}, func(ctx context.Context, c call, _ *nothing) (*nothing, error) {
 		return nil, users.RemovePassword(ctx, c.userID(), c.by())
 	})
@@ -163,7 +163,7 @@ func (a *accountAPI) passkeys() {
 		return nil, users.RenamePasskey(ctx, c.userID(), in.ID, in.Body.Name)
 	})
 	serve(a, operation{
-		id: "remove-passkey", method: http.MethodDelete, path: "/passkeys/{id}", summary: "Remove a passkey", fresh: true, strong: true, change: mayMiss,
+		id: "remove-passkey", method: http.MethodDelete, path: "/passkeys/{id}", summary: "Remove a passkey", fresh: true, strong: true, change: mayMissOrConflict,
 	}, func(ctx context.Context, c call, in *passkeyInput) (*nothing, error) {
 		return nil, users.RemovePasskey(ctx, c.userID(), in.ID, c.by())
 	})

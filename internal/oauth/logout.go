@@ -244,7 +244,7 @@ func (s *Server) logOut(w http.ResponseWriter, r *http.Request, session user.Ses
 		if err := s.users.EndSession(ctx, session.ID, "user:"+session.UserID); err != nil {
 			return err
 		}
-		_, err := s.grants.RevokeSession(ctx, session.ID)
+		_, err := s.grants.RevokeSession(ctx, session.UserID, session.ID)
 		return err
 	})
 	if err != nil {

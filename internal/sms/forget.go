@@ -7,19 +7,18 @@ import (
 
 	"github.com/dialtone-id/dialtone/internal/audit"
 	"github.com/dialtone-id/dialtone/internal/db"
-	"github.com/dialtone-id/dialtone/internal/signing"
 )
 
-// Forget removes what tells of a number whose holder's account ends: challenges
+// Forget removes what tells of a number, found by its Index, whose holder's account ends: challenges
 // that are over, which hold it sealed. The ledger and the counts of wrong codes
 // stay until Purge: they name the number by its keyed hash alone, and without them
 // deleting an account would refill a budget. A challenge that lives belongs to
 // whoever is signing in now. It joins the transaction in ctx and, like Unblock,
 // needs no Service.
-func Forget(ctx context.Context, d *db.DB, v *signing.Vault, n Number, now time.Time) error {
+func Forget(ctx context.Context, d *db.DB, lookup []byte, now time.Time) error {
 	_, err := d.Exec(ctx, `
 		DELETE FROM sms_challenges WHERE lookup = $1 AND (consumed_at IS NOT NULL OR expires_at <= $2)`,
-		n.Index(v), db.Micros(now))
+		lookup, db.Micros(now))
 	if err != nil {
 		return fmt.Errorf("forget challenges: %w", err)
 	}
@@ -29,8 +28,8 @@ func Forget(ctx context.Context, d *db.DB, v *signing.Vault, n Number, now time.
 // ForgetAddresses takes the addresses out of what is on record about wrong codes
 // for a number. One statement for each of its challenges, so it is for outside
 // of a transaction; repeating it changes nothing.
-func ForgetAddresses(ctx context.Context, d *db.DB, v *signing.Vault, a *audit.Log, n Number) error {
-	asked, err := challengesOf(ctx, d, n.Index(v))
+func ForgetAddresses(ctx context.Context, d *db.DB, a *audit.Log, lookup []byte) error {
+	asked, err := challengesOf(ctx, d, lookup)
 	if err != nil {
 		return err
 	}

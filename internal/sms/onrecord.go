@@ -28,7 +28,7 @@ func (s *Service) recordRefused(ctx context.Context, ref Ref, t try) {
 	}
 	s.keep(ctx, audit.Event{
 		Name: "sms.sign_in_stopped", Actor: "system", ClientID: ref.ClientID, IP: ip,
-		Detail: map[string]string{"number": reference(t.lookup), "known_device": strconv.FormatBool(t.known)},
+		Detail: map[string]string{"challenge": ref.ID, "number": reference(t.lookup), "known_device": strconv.FormatBool(t.known)},
 	})
 }
 

@@ -97,7 +97,7 @@ func TestStopOfOnePoolLeavesTheOther(t *testing.T) {
 				f.guess(t, guesser, 10)
 				wantFault(t, second(f.Send(t.Context(), guesser)), ErrSignInStopped)
 				wantFault(t, second(f.Check(t.Context(), left, "000000")), ErrSignInStopped)
-				if got := records(t, d, "sms.sign_in_stopped"); len(got) != 1 || !strings.Contains(got[0], `"known_device":"`+fmt.Sprint(known)+`"`) {
+				if got := records(t, d, "sms.sign_in_stopped"); len(got) != 1 || !strings.Contains(got[0], `"known_device":"`+fmt.Sprint(known)+`"`) || !strings.Contains(got[0], `"challenge":"`) {
 					t.Errorf("%v", got)
 				}
 				f.signIn(t, other)

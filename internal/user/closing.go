@@ -3,6 +3,7 @@ package user
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -47,8 +48,8 @@ func (s *Service) RequestDeletion(ctx context.Context, id string) (due time.Time
 }
 
 func (s *Service) requestDeletion(ctx context.Context, id string) (due time.Time, err error) {
+	now, closed := time.Now(), false
 	err = s.db.Tx(ctx, func(ctx context.Context) error {
-		now := time.Now()
 		due = db.Time(db.Micros(now.Add(s.deletionDelay)))
 		n, err := s.db.Exec(ctx, `
 			UPDATE users SET status = 'closing', closes_at = $1, updated_at = $2,
@@ -57,23 +58,22 @@ func (s *Service) requestDeletion(ctx context.Context, id string) (due time.Time
 		if err != nil {
 			return fmt.Errorf("close account: %w", err)
 		}
-		if n == 0 {
+		if closed = n == 1; !closed {
 			due, err = s.closesAt(ctx, id)
 			return err
 		}
 		if _, err := s.EndSessions(ctx, id, "user:"+id); err != nil {
 			return err
 		}
-		if err := s.record(ctx, "account.deletion_requested", "user:"+id, id, nil); err != nil {
-			return err
-		}
-		if s.deletionDelay > 0 {
-			return nil
-		}
-		_, err = s.erase(ctx, id, "system", now)
-		return err
+		return s.record(ctx, "account.deletion_requested", "user:"+id, id, nil)
 	})
-	return due, err
+	if err != nil || !closed || s.deletionDelay > 0 {
+		return due, err
+	}
+	if _, err := s.erase(ctx, id, "system", now); err != nil { // EraseDue comes back to it
+		slog.WarnContext(ctx, "an account is not erased yet", "user", id, "error", err)
+	}
+	return due, nil
 }
 
 func (s *Service) closesAt(ctx context.Context, id string) (time.Time, error) {

@@ -120,7 +120,11 @@ func (p *Pages) removePassword(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	who := p.by(r, s)
-	if err := p.Users.RemovePassword(r.Context(), u.ID, who); err != nil {
+	err = p.Users.RemovePassword(r.Context(), u.ID, who)
+	if bad, ok := shown(err); ok {
+		return p.renderOwnPassword(w, r, u, false, bad.Status, problem(bad, ""))
+	}
+	if err != nil {
 		return unknownIsGone(err)
 	}
 	p.renewed(w, who)

@@ -3,6 +3,7 @@ package user
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,49 +19,60 @@ const eraseBatch = 100
 
 // EraseDue erases the accounts whose time has come at now - of owners who wanted
 // that, and of those whose number went to somebody else and who never came back -
-// and returns how many. Any number of servers may do so at once.
+// and returns how many. One that cannot be erased keeps no other; the error tells of
+// each. Any number of servers may do so at once.
 func (s *Service) EraseDue(ctx context.Context, now time.Time) (int64, error) {
 	var total int64
+	var last dueAccount
+	var errs []error
 	for {
-		due, err := s.due(ctx, now)
+		due, err := s.due(ctx, now, last)
 		if err != nil {
-			return total, err
+			return total, errors.Join(append(errs, err)...)
 		}
-		for _, id := range due {
-			erased, err := s.erase(ctx, id, "system", now)
+		for _, last = range due {
+			erased, err := s.erase(ctx, last.id, "system", now)
 			if err != nil {
-				return total, err
+				errs = append(errs, fmt.Errorf("erase user %s: %w", last.id, err))
 			}
 			if erased {
 				total++
 			}
 		}
 		if len(due) < eraseBatch {
-			return total, nil
+			return total, errors.Join(errs...)
 		}
 	}
 }
 
-func (s *Service) due(ctx context.Context, now time.Time) ([]string, error) {
+type dueAccount struct {
+	id string
+	at int64 // users.closes_at
+}
+
+// due are accounts to erase, in the order of their time, that come after one.
+func (s *Service) due(ctx context.Context, now time.Time, after dueAccount) ([]dueAccount, error) {
 	rows, err := s.db.Query(ctx, `
-		SELECT id FROM users WHERE closes_at <= $1 AND status IN ('closing', 'quarantined') ORDER BY closes_at LIMIT $2`,
-		db.Micros(now), eraseBatch)
+		SELECT id, closes_at FROM users
+		WHERE closes_at <= $1 AND status IN ('closing', 'quarantined') AND (closes_at, id) > ($2, $3)
+		ORDER BY closes_at, id LIMIT $4`,
+		db.Micros(now), after.at, after.id, eraseBatch)
 	if err != nil {
 		return nil, fmt.Errorf("list accounts to erase: %w", err)
 	}
 	defer rows.Close()
-	var ids []string
+	var list []dueAccount
 	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
+		var a dueAccount
+		if err := rows.Scan(&a.id, &a.at); err != nil {
 			return nil, fmt.Errorf("list accounts to erase: %w", err)
 		}
-		ids = append(ids, id)
+		list = append(list, a)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("list accounts to erase: %w", err)
 	}
-	return ids, nil
+	return list, nil
 }
 
 // erase removes an account and everything personal about it; what the audit log
@@ -68,15 +80,12 @@ func (s *Service) due(ctx context.Context, now time.Time) ([]string, error) {
 // else's if it is due at now; false if it is not, or not any more. The number is
 // free: whoever signs in with it next is a new subject.
 func (s *Service) erase(ctx context.Context, id, actor string, now time.Time) (erased bool, err error) {
-	u, err := s.find(ctx, id)
-	if isNotFound(err) {
-		return false, nil
-	}
+	numbers, err := s.numbersOf(ctx, id)
 	if err != nil {
 		return false, err
 	}
-	if !u.Phone.IsZero() {
-		if err := sms.ForgetAddresses(ctx, s.db, s.vault, s.audit, u.Phone); err != nil {
+	for _, lookup := range numbers {
+		if err := sms.ForgetAddresses(ctx, s.db, s.audit, lookup); err != nil {
 			return false, err
 		}
 	}
@@ -98,21 +107,44 @@ func (s *Service) erase(ctx context.Context, id, actor string, now time.Time) (e
 		if _, err := s.db.Exec(ctx, `DELETE FROM users WHERE id = $1`, id); err != nil {
 			return fmt.Errorf("delete user: %w", err)
 		}
-		return s.forget(ctx, u, actor, now)
+		return s.forget(ctx, id, numbers, actor, now)
 	})
-	return erased, err
+	return erased && err == nil, err
+}
+
+// numbersOf are the keyed hashes of the number that an account has and of the one
+// that it had. That a value does not open any more keeps nothing.
+func (s *Service) numbersOf(ctx context.Context, id string) (lookups [][]byte, err error) {
+	rows, err := s.db.Query(ctx, `
+		SELECT lookup FROM identifiers WHERE user_id = $1 AND kind = 'phone'
+		UNION SELECT lookup FROM former_numbers WHERE user_id = $1`, id)
+	if err != nil {
+		return nil, fmt.Errorf("list the numbers of a user: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var lookup []byte
+		if err := rows.Scan(&lookup); err != nil {
+			return nil, fmt.Errorf("list the numbers of a user: %w", err)
+		}
+		lookups = append(lookups, lookup)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list the numbers of a user: %w", err)
+	}
+	return lookups, nil
 }
 
 // forget removes what no foreign key takes along with the users row. That row is
 // gone and stays locked until the commit, so nobody adds to it meanwhile.
-func (s *Service) forget(ctx context.Context, u User, actor string, now time.Time) error {
-	if !u.Phone.IsZero() {
-		if err := sms.Forget(ctx, s.db, s.vault, u.Phone, now); err != nil {
+func (s *Service) forget(ctx context.Context, id string, numbers [][]byte, actor string, now time.Time) error {
+	for _, lookup := range numbers {
+		if err := sms.Forget(ctx, s.db, lookup, now); err != nil {
 			return err
 		}
 	}
-	pseudonym := s.pseudonym(u.ID)
-	if err := s.audit.Forget(ctx, u.ID, pseudonym); err != nil {
+	pseudonym := s.pseudonym(id)
+	if err := s.audit.Forget(ctx, id, pseudonym); err != nil {
 		return err
 	}
 	event := "account.deletion_completed"

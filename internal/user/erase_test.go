@@ -118,6 +118,11 @@ func TestErasureLeavesNothingPersonal(t *testing.T) {
 		}
 		credentials := h.giveCredentials(id)
 		stranger := h.signIn(fixture(1))
+		// Somebody else signs in where the person still was.
+		h.now.set(netip.MustParseAddr("198.51.100.7"))
+		cookie := b.cookie(sessionName)
+		flow, challenge = b.begin("/start", fixture(2))
+		b.finish(flow, challenge, testCode).to(t)
 		var sealed []byte
 		if err := d.QueryRow(t.Context(), `SELECT sealed FROM identifiers WHERE user_id = $1`, id).Scan(&sealed); err != nil {
 			t.Fatal(err)
@@ -171,7 +176,7 @@ func TestErasureLeavesNothingPersonal(t *testing.T) {
 			t.Error("a stranger's record was scrubbed")
 		}
 
-		if _, _, err := h.users.SessionOf(with(b.cookie(sessionName))); !isNotFound(err) {
+		if _, _, err := h.users.SessionOf(with(cookie)); !isNotFound(err) {
 			t.Errorf("the session lives: %v", err)
 		}
 		h.forgetCooldown(phone)

@@ -126,7 +126,7 @@ func (s *Service) SetUsername(ctx context.Context, userID, name string, by By) e
 	})
 }
 
-// SetEmail gives an account an e-mail address to sign in with, or takes it for "".
+// SetEmail gives an account an e-mail address to sign in with, or takes it for "", see ErrLastWayIn.
 // It is the claim email too, with email_verified false: nothing proved it. Faults:
 // ErrEmailInvalid, ErrEmailTaken, ErrTooManyTries; db.ErrNotFound without such an
 // account.
@@ -190,6 +190,8 @@ func (s *Service) setIdentifier(ctx context.Context, c change) error {
 			if taken {
 				return c.taken
 			}
+		} else if err := s.keepsWayIn(ctx, c.userID); err != nil {
+			return err
 		}
 		_, _, err := s.patch(ctx, c.userID, c.claims)
 		return err

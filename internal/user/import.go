@@ -20,7 +20,7 @@ import (
 // Results of an imported row.
 const (
 	RowCreated = "created"
-	RowPresent = "present" // the number has an account, which stays as it is
+	RowPresent = "present" // the number has an account, or was taken from one that waits; nothing changes
 	RowRefused = "refused"
 )
 
@@ -38,15 +38,22 @@ const ImportBatch = 500
 
 // Import makes accounts of rows in one transaction: all of them are durable when
 // it returns, or none is. A number that has an account is left alone, so the same
-// file can be imported again, and goes on where it was broken off.
+// file can be imported again, and goes on where it was broken off. So is one that
+// an account lost to somebody else, lest its password comes back with it.
+//
+// Where somebody registers one of the numbers meanwhile, rows go one by one. Beside
+// an error come the outcomes of those that are durable, the first ones.
 //
 // An imported number is not verified until its owner signs in by SMS; it can
 // be signed in with by password. The operator vouches for it as of now, however old
 // the account is: it is not idle. An e-mail address is verified if the row says so.
 func (s *Service) Import(ctx context.Context, rows []Row) ([]Outcome, error) {
 	outcomes, err := s.importAll(ctx, rows)
-	if !errors.Is(err, db.ErrConflict) {
-		return outcomes, err
+	switch {
+	case err == nil:
+		return outcomes, nil
+	case !errors.Is(err, db.ErrConflict):
+		return nil, err
 	}
 	// Somebody registered one of these between two statements. By itself a row is
 	// asked about again, and then is present or refused.
@@ -136,7 +143,8 @@ func (s *Service) importable(ctx context.Context, r record) (result, reason stri
 	}
 	rows, err := s.db.Query(ctx, `
 		SELECT kind FROM identifiers
-		WHERE (kind = 'phone' AND lookup = $1) OR (kind = 'username' AND lookup = $2) OR (kind = 'email' AND lookup = $3)`,
+		WHERE (kind = 'phone' AND lookup = $1) OR (kind = 'username' AND lookup = $2) OR (kind = 'email' AND lookup = $3)
+		UNION SELECT 'phone' FROM former_numbers WHERE lookup = $1`,
 		lookups[0], lookups[1], lookups[2])
 	if err != nil {
 		return "", "", fmt.Errorf("look for imported identifiers: %w", err)

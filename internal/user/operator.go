@@ -164,7 +164,8 @@ func (s *Service) setStatus(ctx context.Context, id, status string) error {
 
 // SetPhone gives the account another number, unverified until it signs in with it,
 // and ends its sessions and grants: whoever held the old number must not stay, nor
-// learn the new one from userinfo. Passkeys go for the same reason. The operator
+// learn the new one from userinfo. Passkeys, password, authenticator app and recovery
+// codes go for the same reason: they may be theirs. The operator
 // vouches for the number, so a quarantined account is its owner's again.
 func (s *Service) SetPhone(ctx context.Context, id string, n sms.Number) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
@@ -174,8 +175,8 @@ func (s *Service) SetPhone(ctx context.Context, id string, n sms.Number) error {
 		if _, err := s.db.Exec(ctx, `DELETE FROM identifiers WHERE kind = 'phone' AND user_id = $1`, id); err != nil {
 			return fmt.Errorf("release the old number: %w", err)
 		}
-		if _, err := s.db.Exec(ctx, `DELETE FROM passkeys WHERE user_id = $1`, id); err != nil {
-			return fmt.Errorf("remove passkeys: %w", err)
+		if err := s.dropFactors(ctx, id); err != nil {
+			return err
 		}
 		if _, err := s.db.Exec(ctx, `
 			INSERT INTO identifiers (kind, lookup, user_id, sealed, verified_at) VALUES ('phone', $1, $2, $3, 0)`,
@@ -193,6 +194,31 @@ func (s *Service) SetPhone(ctx context.Context, id string, n sms.Number) error {
 		}
 		return nil
 	})
+}
+
+// ResetFactors takes whatever an account can show besides its number, and ends its
+// sessions and grants: for an owner who lost all of it, or whose account somebody
+// else got into. One without a number has no way in until SetPhone.
+func (s *Service) ResetFactors(ctx context.Context, id string) error {
+	return s.db.Tx(ctx, func(ctx context.Context) error {
+		if err := s.signOut(ctx, id, "user.factors_reset"); err != nil {
+			return err
+		}
+		return s.dropFactors(ctx, id)
+	})
+}
+
+// dropFactors removes passkeys, password, app, recovery codes and their failures.
+func (s *Service) dropFactors(ctx context.Context, id string) error {
+	for _, statement := range []string{
+		`DELETE FROM passkeys WHERE user_id = $1`, `DELETE FROM passwords WHERE user_id = $1`, `DELETE FROM totp WHERE user_id = $1`,
+		`DELETE FROM recovery_codes WHERE user_id = $1`, `DELETE FROM credential_failures WHERE user_id = $1`,
+	} {
+		if err := s.db.ExecLater(ctx, statement, id); err != nil {
+			return fmt.Errorf("remove the factors of an account: %w", err)
+		}
+	}
+	return nil
 }
 
 // Delete erases an account at once, as EraseDue does.

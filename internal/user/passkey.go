@@ -65,13 +65,16 @@ func (s *Service) RenamePasskey(ctx context.Context, userID, id, name string) er
 }
 
 // RemovePasskey makes one of the user's passkeys worthless; db.ErrNotFound if it
-// is not theirs. Sessions that it opened stay.
+// is not theirs. Sessions that it opened stay. Fault: ErrLastWayIn.
 func (s *Service) RemovePasskey(ctx context.Context, userID, id string, by By) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
 		if _, err := s.weaken(ctx, userID, by); err != nil && !isNotFound(err) {
 			return err
 		}
-		return s.removePasskey(ctx, userID, id)
+		if err := s.removePasskey(ctx, userID, id); err != nil {
+			return err
+		}
+		return s.keepsWayIn(ctx, userID)
 	})
 }
 

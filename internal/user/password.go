@@ -99,7 +99,7 @@ func (s *Service) insertPassword(ctx context.Context, userID, hash string, now t
 }
 
 // RemovePassword leaves an account without one and ends all sessions and grants
-// but by.Session. Without one nothing happens.
+// but by.Session. Without one nothing happens. Fault: ErrLastWayIn.
 func (s *Service) RemovePassword(ctx context.Context, userID string, by By) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
 		if _, err := s.weaken(ctx, userID, by); err != nil {
@@ -112,11 +112,39 @@ func (s *Service) RemovePassword(ctx context.Context, userID string, by By) erro
 		if n == 0 {
 			return nil
 		}
+		if err := s.keepsWayIn(ctx, userID); err != nil {
+			return err
+		}
 		if err := s.forgive(ctx, s.pools(userID, factorPassword)...); err != nil {
 			return err
 		}
 		return s.signOutBut(ctx, userID, "user.password_removed", by, nil)
 	})
+}
+
+// ErrLastWayIn refuses to take from an account without a number what its owner
+// signs in with: nothing would be left.
+var ErrLastWayIn = fault.New(http.StatusConflict, "last_way_in", "this is the last way to sign in; add another one first")
+
+// keepsWayIn says, after something was taken from an account in this transaction,
+// whether its owner can still sign in. It holds the account until the commit, so of
+// two such changes the later one sees the first.
+func (s *Service) keepsWayIn(ctx context.Context, userID string) error {
+	if _, err := s.db.Exec(ctx, `UPDATE users SET updated_at = updated_at WHERE id = $1`, userID); err != nil {
+		return fmt.Errorf("hold an account: %w", err)
+	}
+	var ways int
+	err := s.db.QueryRow(ctx, `
+		SELECT (SELECT count(*) FROM identifiers WHERE user_id = $1 AND kind = 'phone')
+			+ (SELECT count(*) FROM passkeys WHERE user_id = $1)
+			+ (SELECT count(*) FROM passwords p JOIN identifiers i ON i.user_id = p.user_id WHERE p.user_id = $1)`, userID).Scan(&ways)
+	if err != nil {
+		return fmt.Errorf("count the ways to sign in: %w", err)
+	}
+	if ways == 0 {
+		return ErrLastWayIn
+	}
+	return nil
 }
 
 // HasPassword says whether the account has a password and when it was set.

@@ -93,9 +93,6 @@ func (s *Service) recordQR(ctx context.Context, event, allowedIn string, in Sign
 	if in.Session.ID != "" {
 		detail["session"] = in.Session.ID
 	}
-	if a.Replaces != "" {
-		detail["replaces"] = a.Replaces
-	}
 	return s.audit.Record(ctx, audit.Event{
 		Name: event, Actor: "user:" + in.User.ID, UserID: in.User.ID, ClientID: a.ClientID,
 		IP: textOf(a.Address), Detail: detail,

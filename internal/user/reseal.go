@@ -2,15 +2,17 @@ package user
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
 // Reseal seals the identifiers and authenticator secrets anew that an older master
 // secret sealed, in batches beside the running service, and returns how many it
-// did. Once it returns 0 with the new secret first everywhere, the old one opens
+// did. What does not open stays, and the error tells of it. Once it returns 0 with the new secret first everywhere, the old one opens
 // nothing here any more.
 func (s *Service) Reseal(ctx context.Context) (int64, error) {
 	var total int64
+	var errs []error
 	for _, t := range []sealedColumn{
 		{labelIdentifier, `SELECT user_id, kind, sealed FROM identifiers WHERE (user_id, kind) > ($1, $2) ORDER BY user_id, kind LIMIT 500`,
 			`UPDATE identifiers SET sealed = $1 WHERE user_id = $2 AND kind = $3 AND sealed = $4`},
@@ -23,11 +25,9 @@ func (s *Service) Reseal(ctx context.Context) (int64, error) {
 	} {
 		n, err := s.resealColumn(ctx, t)
 		total += n
-		if err != nil {
-			return total, err
-		}
+		errs = append(errs, err)
 	}
-	return total, nil
+	return total, errors.Join(errs...)
 }
 
 // sealedColumn is one whose values are sealed under a label for their user. list
@@ -37,10 +37,11 @@ type sealedColumn struct{ label, list, replace string }
 
 func (s *Service) resealColumn(ctx context.Context, c sealedColumn) (total int64, err error) {
 	var last sealedValue
+	var errs []error
 	for {
 		batch, err := s.sealedAfter(ctx, c, last)
 		if err != nil || len(batch) == 0 {
-			return total, err
+			return total, errors.Join(append(errs, err)...)
 		}
 		for _, r := range batch {
 			last = r
@@ -49,11 +50,12 @@ func (s *Service) resealColumn(ctx context.Context, c sealedColumn) (total int64
 			}
 			value, err := s.vault.Open(c.label, r.sealed, []byte(r.userID))
 			if err != nil {
-				return total, fmt.Errorf("open what is sealed for user %s: %w", r.userID, err)
+				errs = append(errs, fmt.Errorf("open what is sealed for user %s: %w", r.userID, err))
+				continue
 			}
 			n, err := s.db.Exec(ctx, c.replace, s.vault.Seal(c.label, value, []byte(r.userID)), r.userID, r.kind, r.sealed)
 			if err != nil {
-				return total, fmt.Errorf("reseal: %w", err)
+				return total, errors.Join(append(errs, fmt.Errorf("reseal: %w", err))...)
 			}
 			total += n
 		}

@@ -60,3 +60,34 @@ func TestResealLetsTheOldMasterGo(t *testing.T) {
 		}
 	})
 }
+
+// What opens under no secret stays as it is; what stands behind it is resealed.
+func TestResealGoesOnAfterWhatDoesNotOpen(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		ctx := t.Context()
+		before, after := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
+		with := func(masters ...[]byte) *Service {
+			v, err := signing.OpenVault(ctx, d, masters)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return New(d, v, audit.New(d))
+		}
+		old := with(before)
+		for i := range 3 {
+			u, err := old.Create(ctx, number(t, fixture(i)), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := old.EnrolTOTP(ctx, u.ID, "id.example", "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := d.Exec(ctx, `UPDATE identifiers SET sealed = $1 WHERE user_id = (SELECT MIN(user_id) FROM identifiers)`, []byte("torn")); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := with(after, before).Reseal(ctx); n != 5 || err == nil {
+			t.Errorf("resealed %d, %v", n, err)
+		}
+	})
+}

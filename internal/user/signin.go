@@ -294,9 +294,6 @@ func (s *Service) recordSignIn(ctx context.Context, event string, in SignedIn, a
 	if in.Session.ID != "" {
 		detail["session"] = in.Session.ID
 	}
-	if a.Replaces != "" {
-		detail["replaces"] = a.Replaces
-	}
 	if a.second != "" {
 		detail["second"] = a.second
 	}

@@ -77,17 +77,18 @@ func event(userID, clientID, id, reason string) audit.Event {
 	return e
 }
 
-// RevokeSession ends the grants that live no longer than a browser session, that is those
-// without offline_access, and returns how many.
-func (s *Store) RevokeSession(ctx context.Context, sessionID string) (int64, error) {
+// RevokeSession ends the grants that live no longer than a person's browser session, that is
+// those without offline_access, and returns how many.
+func (s *Store) RevokeSession(ctx context.Context, userID, sessionID string) (int64, error) {
 	if sessionID == "" { // native grants have none and must not end together
 		return 0, nil
 	}
-	e := audit.Event{Name: "grant.revoked", Actor: "system", Detail: map[string]string{"session": sessionID, "reason": ReasonSessionEnded}}
+	e := event(userID, "", "", ReasonSessionEnded)
+	e.Detail["session"] = sessionID
 	return s.revokeAll(ctx, e, `
 		UPDATE grants SET revoked_at = $1
-		WHERE session_id = $2 AND revoked_at IS NULL
-			AND replace(' ' || scope || ' ', ' offline_access ', '') = ' ' || scope || ' '`, sessionID)
+		WHERE session_id = $2 AND user_id = $3 AND revoked_at IS NULL
+			AND replace(' ' || scope || ' ', ' offline_access ', '') = ' ' || scope || ' '`, sessionID, userID)
 }
 
 // EndSession ends everything that a person granted in one browser session, offline access

@@ -70,11 +70,16 @@ func TestASessionTakesItsGrantsAlongButNotOfflineOnes(t *testing.T) {
 				t.Errorf("%s stands = %v after the session ended", name, !test.stands)
 			}
 		}
-		n, err := s.RevokeSession(t.Context(), session)
+		n, err := s.RevokeSession(t.Context(), person, session)
 		if err != nil || n != 2 {
 			t.Errorf("RevokeSession = %d, %v, want 2", n, err)
 		}
-		if n, err := s.RevokeSession(t.Context(), ""); err != nil || n != 0 {
+		var whose string // erasing the person takes the session out of the record
+		ok(t, d.QueryRow(t.Context(), `SELECT user_id FROM audit WHERE event = 'grant.revoked'`).Scan(&whose))
+		if whose != person {
+			t.Errorf("on record of %q", whose)
+		}
+		if n, err := s.RevokeSession(t.Context(), person, ""); err != nil || n != 0 {
 			t.Errorf("RevokeSession of no session = %d, %v", n, err)
 		}
 		for _, g := range []grant.Grant{offline, elsewhere, native} {
