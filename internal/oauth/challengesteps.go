@@ -97,7 +97,7 @@ func (s *Server) firstProof(r *http.Request, a *authSession, p params, step stri
 	} else if err != nil {
 		return pause{}, asWrongProof(err)
 	}
-	a.Challenge, a.Person = "", personOf(in)
+	a.Challenge, a.Person, a.proven = "", personOf(in), true
 	return pause{}, nil
 }
 
@@ -180,8 +180,8 @@ func (s *Server) secondProof(r *http.Request, a *authSession, p params, step str
 	if a.Waiting != nil {
 		return pause{}, s.finishWaiting(r, a, name)
 	}
-	a.Person.stepUp(amrOf(name))
-	return pause{}, s.recordStepUp(ctx, a, name)
+	a.stepUp(name, amrOf(name))
+	return pause{}, nil
 }
 
 // finishWaiting ends a sign-in that the account held up, by a second proof.
@@ -190,18 +190,21 @@ func (s *Server) finishWaiting(r *http.Request, a *authSession, name string) err
 	in, err := s.users.FinishSecond(ctx, *a.Waiting, name, user.Attempt{
 		ClientID: a.Request.ClientID, Address: user.CallerOf(ctx).Address, UserAgent: r.UserAgent(),
 	})
+	if errors.Is(err, user.ErrFlowExpired) { // it went on elsewhere, or ended with all others
+		return errInvalidSession.Because(err)
+	}
 	if err != nil {
 		return asWrongProof(err)
 	}
-	a.Person, a.Waiting = personOf(in), nil
+	a.Person, a.Waiting, a.proven = personOf(in), nil, true
 	return nil
 }
 
 // recordStepUp keeps that a sign-in became one of two factors; the first one is on record.
-func (s *Server) recordStepUp(ctx context.Context, a *authSession, method string) error {
+func (s *Server) recordStepUp(ctx context.Context, a *authSession) error {
 	return s.audit.Record(ctx, audit.Event{
 		Name: "login.stepped_up", Actor: "user:" + a.Person.UserID, UserID: a.Person.UserID, ClientID: a.Request.ClientID,
-		IP: address(ctx), Detail: map[string]string{"method": method},
+		IP: address(ctx), Detail: map[string]string{"method": a.Stepped},
 	})
 }
 
@@ -212,21 +215,22 @@ func (s *Server) secondPasskey(r *http.Request, a *authSession, p params) error 
 		return asWrongProof(err)
 	}
 	if a.Waiting != nil { // a passkey is a whole sign-in
-		a.Person, a.Waiting = personOf(in), nil
+		a.Person, a.Waiting, a.proven = personOf(in), nil, true
 		return nil
 	}
-	a.Person.stepUp(in.AMR...)
-	return s.recordStepUp(r.Context(), a, stepPasskey)
+	a.stepUp(stepPasskey, in.AMR...)
+	return nil
 }
 
-// stepUp adds the methods of a second proof.
-func (p *authPerson) stepUp(methods ...string) {
+// stepUp adds a second proof and its methods.
+func (a *authSession) stepUp(name string, methods ...string) {
+	p := a.Person
 	for _, m := range append(methods, "mfa") {
 		if !slices.Contains(p.AMR, m) {
 			p.AMR = append(p.AMR, m)
 		}
 	}
-	p.ACR = user.ACRTwoFactors
+	p.ACR, a.Stepped, a.proven = user.ACRTwoFactors, name, true
 }
 
 // amrOf is the method (RFC 8176) of a second proof that is typed. A recovery code is a
