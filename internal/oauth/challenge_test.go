@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/user"
 )
 
@@ -230,6 +231,23 @@ func TestAppGuessesFiveTimes(t *testing.T) {
 			a.session = session
 			a.give("code", right).wantRefusal(http.StatusBadRequest, "invalid_grant", atFirst...)
 		}
+	})
+}
+
+// That a number had too many wrong codes shows to whoever asks for one anyhow; the person
+// has to know how long to wait, or that another proof is needed.
+func TestAppIsToldOfTooManyWrongCodes(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		a := w.app(t)
+		code := a.textCode(newNumber())
+		_, err := w.db.Exec(t.Context(), `UPDATE sms_numbers SET failures = $1`, strings.Repeat(fmt.Sprintf("%016d ", db.Micros(time.Now())), 100))
+		must(t, err)
+		if r := a.give("code", code).wantRefusal(http.StatusTooManyRequests, "code_tries_limited", afterCode...); r.header.Get("Retry-After") == "" {
+			t.Errorf("headers %v", r.header)
+		}
+		_, err = w.db.Exec(t.Context(), `UPDATE sms_numbers SET failures = '', consecutive = 1000`)
+		must(t, err)
+		a.give("code", code).wantRefusal(http.StatusForbidden, "sms_sign_in_stopped", atFirst...)
 	})
 }
 

@@ -84,8 +84,8 @@ func (s *Server) firstProof(r *http.Request, a *authSession, p params, step stri
 		return s.askPasskey(ctx, a)
 	case stepCode:
 		in, err = s.signInBySMS(ctx, c, parseNativeChallenge(a.Challenge), p.get(stepCode), r.UserAgent())
-		if errors.Is(err, sms.ErrAttemptsExceeded) || errors.Is(err, sms.ErrCodeExpired) {
-			a.Challenge = "" // only a new one helps
+		if errors.Is(err, sms.ErrAttemptsExceeded) || errors.Is(err, sms.ErrCodeExpired) || errors.Is(err, sms.ErrSignInStopped) {
+			a.Challenge = "" // only a new one helps, if any
 		}
 	case stepPassword, paramResponse:
 		in, err = s.signInByOther(r, a, p, ask)
@@ -245,12 +245,14 @@ func amrOf(name string) string {
 // asWrongProof hides which refusal it was: whether an account exists, is disabled or
 // has tries left is nobody's business who brings a wrong proof. Who brought the right
 // one, and can go on in a browser, is sent there: the description begins with a code of ours.
+// That a number may not be tried now shows to whoever asks for a code, and is told.
 func asWrongProof(err error) error {
 	f := fault.From(err)
 	switch {
 	case errors.Is(err, user.ErrClosing), errors.Is(err, user.ErrRecycled):
 		return errRedirectToWeb.Describe("%s: %s", f.Code, f.Description).Because(err)
-	case f.Status >= http.StatusInternalServerError, errors.Is(err, errInvalidRequest), errors.Is(err, user.ErrTooManyTries), errors.Is(err, errAgreementRequired):
+	case f.Status >= http.StatusInternalServerError, errors.Is(err, errInvalidRequest), errors.Is(err, user.ErrTooManyTries), errors.Is(err, errAgreementRequired),
+		errors.Is(err, sms.ErrTriesLimited), errors.Is(err, sms.ErrSignInStopped):
 		return err
 	}
 	return errWrongProof.Because(err)
