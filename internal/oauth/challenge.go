@@ -179,19 +179,17 @@ func (s *Server) stillWaits(ctx context.Context, a *authSession) error {
 // complete it at the same time, or again, the first one gets it. The mark comes last,
 // so that whatever fails can be tried again.
 func (s *Server) finish(ctx context.Context, a *authSession) (string, error) {
-	if hint := a.Request.HintSubject; hint != "" && hint != a.Person.UserID {
-		return "", errLoginRequired.Describe("somebody else signed in than id_token_hint names")
-	}
 	if a.Stepped != "" {
 		if err := s.recordStepUp(ctx, a); err != nil {
 			return "", err
 		}
 		a.Stepped = ""
 	}
-	q := &a.Request
+	q, person := &a.Request, a.Person.engine()
+	person.ACR = q.ACR.reported(user.Session{ACR: person.ACR})
 	code, err := s.engine.Code(ctx, engine.Authorization{
 		Client: q.client, NoRedirect: true, Scope: q.Scope, Nonce: q.Nonce, CodeChallenge: q.Challenge, KeyThumbprint: a.key,
-		RequestedAt: q.requestedAt(), Person: a.Person.engine(),
+		RequestedAt: q.requestedAt(), Person: person,
 	})
 	if err != nil {
 		return "", err
@@ -243,13 +241,16 @@ func goesOn(err error) bool {
 
 // lacks says what a sign-in needs before it gives a code, nil for nothing. As at the
 // authorize endpoint acr_values are a wish: who has no second factor goes without, and
-// the client sees it by acr.
+// the client sees it by acr. Who has only one that the pages ask for is sent there.
 func (s *Server) lacks(ctx context.Context, a *authSession) error {
+	hint := a.Request.HintSubject
 	switch {
-	case a.enough():
-		return nil
 	case a.Person == nil:
 		return errInsufficient
+	case hint != "" && hint != a.Person.UserID:
+		return errLoginRequired.Describe("somebody else signed in than id_token_hint names")
+	case a.enough():
+		return nil
 	}
 	next, err := s.nextSteps(ctx, a)
 	switch {
@@ -257,6 +258,13 @@ func (s *Server) lacks(ctx context.Context, a *authSession) error {
 		return err
 	case len(next) > 0 || a.Demanded:
 		return errInsufficient
+	}
+	can, err := s.users.CanStepUp(ctx, user.Session{UserID: a.Person.UserID, AMR: a.Person.AMR, ACR: a.Person.ACR})
+	switch {
+	case err != nil:
+		return err
+	case can:
+		return errRedirectToWeb.Describe("this account has no second proof that can be given here")
 	case a.Request.ACR.demandsTwo():
 		return errUnmet
 	}
