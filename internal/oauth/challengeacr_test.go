@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 )
@@ -27,6 +28,48 @@ func TestAppGetsTheACRThatPagesGive(t *testing.T) {
 		r := b.exchange(b.give("passkey_state", state, "passkey_response", response).wantAppCode())
 		if said := claims(t, r.text("id_token")); said["acr"] != "1" {
 			t.Errorf("acr %v where 1 is essential", said["acr"])
+		}
+	})
+}
+
+// A passkey that steps a sign-in up is a second proof on record, and no second sign-in.
+func TestAppStepsUpByPasskey(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		id, number := w.account(t)
+		key := w.addPasskey(t, id)
+		w.forget(t)
+		a := w.app(t, "acr_values", "2")
+		a.give("code", a.textCode(number)).wantMore("passkey")
+		signIns := w.events(t, "login.succeeded")
+		state, response := key.respond(a.give("passkey", "options"))
+		said := claims(t, a.exchange(a.give("passkey_state", state, "passkey_response", response).wantAppCode()).text("id_token"))
+		if said["acr"] != "2" || fmt.Sprint(said["amr"]) != "[sms otp user mfa]" {
+			t.Errorf("%v", said)
+		}
+		if more, stepped := w.events(t, "login.succeeded")-signIns, w.events(t, "login.stepped_up"); more != 0 || stepped != 1 {
+			t.Errorf("%d sign-ins and %d second proofs on record", more, stepped)
+		}
+	})
+}
+
+// The language that somebody agreed in is kept, however many proofs it takes.
+func TestAppKeepsTheLanguageOfAnAgreement(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		id, number := w.account(t)
+		w.setPassword(t, id)
+		_, recovery := w.authenticatorApp(t, id)
+		key := w.addPasskey(t, id)
+		a := w.app(t)
+		a.give("identifier", number, "password", aPassword, "agreement_version", "of-the-app", "locale", "en").wantMore("totp", "recovery_code", "passkey")
+		a.give("recovery_code", recovery).wantAppCode()
+		b := w.app(t)
+		b.give("identifier", number, "password", aPassword, "agreement_version", "of-the-key", "locale", "en").wantMore("totp", "recovery_code", "passkey")
+		state, response := key.respond(b.give("passkey", "options"))
+		b.give("passkey_state", state, "passkey_response", response).wantAppCode()
+		var n int
+		must(t, w.db.QueryRow(t.Context(), `SELECT count(*) FROM agreements WHERE user_id = $1 AND version LIKE 'of-the-%' AND locale = 'en'`, id).Scan(&n))
+		if n != 2 {
+			t.Errorf("%d of 2 agreements are in English", n)
 		}
 	})
 }

@@ -70,7 +70,7 @@ func (s *Server) firstProof(r *http.Request, a *authSession, p params, step stri
 		if err != nil {
 			return pause{captcha: puzzle}, err
 		}
-		a.Challenge = nativeChallenge{id: challenge.ID, key: key}.String()
+		a.Challenge, a.Locale = nativeChallenge{id: challenge.ID, key: key}.String(), ask.locale
 		return pause{sms: sentOf(challenge)}, nil
 	case stepResend:
 		named := parseNativeChallenge(a.Challenge)
@@ -88,6 +88,7 @@ func (s *Server) firstProof(r *http.Request, a *authSession, p params, step stri
 			a.Challenge = "" // only a new one helps, if any
 		}
 	case stepPassword, paramResponse:
+		a.Locale = ask.locale
 		in, err = s.signInByOther(r, a, p, ask)
 	default:
 		return pause{}, errInvalidRequest.Describe("%s is a second proof, and there is no first one", step)
@@ -125,10 +126,8 @@ func (s *Server) signInByOther(r *http.Request, a *authSession, p params, ask as
 	if a.Waiting != nil {
 		attempt.AgreementVersion = a.Waiting.Note
 	}
-	if response := p.get(paramResponse); response != "" {
-		return s.users.SignInByPasskey(ctx, user.Assertion{
-			Binding: a.passkeyBinding(), State: p.get("passkey_state"), Response: []byte(response),
-		}, attempt)
+	if p.get(paramResponse) != "" {
+		return s.users.SignInByPasskey(ctx, a.assertion(p), attempt)
 	}
 	if p.get("identifier") == "" {
 		return user.SignedIn{}, errInvalidRequest.Describe("identifier is required with password")
@@ -187,8 +186,12 @@ func (s *Server) secondProof(r *http.Request, a *authSession, p params, step str
 // finishWaiting ends a sign-in that the account held up, by a second proof.
 func (s *Server) finishWaiting(r *http.Request, a *authSession, name string) error {
 	ctx := r.Context()
+	locale, err := localeOf(a.Locale)
+	if err != nil {
+		return err
+	}
 	in, err := s.users.FinishSecond(ctx, *a.Waiting, name, user.Attempt{
-		ClientID: a.Request.ClientID, Address: user.CallerOf(ctx).Address, UserAgent: r.UserAgent(),
+		ClientID: a.Request.ClientID, Locale: locale, Address: user.CallerOf(ctx).Address, UserAgent: r.UserAgent(),
 	})
 	if errors.Is(err, user.ErrFlowExpired) { // it went on elsewhere, or ended with all others
 		return errInvalidSession.Because(err)
@@ -210,16 +213,25 @@ func (s *Server) recordStepUp(ctx context.Context, a *authSession) error {
 
 // secondPasskey takes an answer of a passkey of the same account.
 func (s *Server) secondPasskey(r *http.Request, a *authSession, p params) error {
-	in, err := s.signInByOther(r, a, p, asked{})
+	if a.Waiting == nil {
+		err := s.users.CheckPasskey(r.Context(), a.Person.UserID, a.assertion(p))
+		if err != nil {
+			return asWrongProof(err)
+		}
+		a.stepUp(stepPasskey, "user")
+		return nil
+	}
+	in, err := s.signInByOther(r, a, p, asked{locale: a.Locale}) // a passkey is a whole sign-in
 	if err != nil {
 		return asWrongProof(err)
 	}
-	if a.Waiting != nil { // a passkey is a whole sign-in
-		a.Person, a.Waiting, a.proven = personOf(in), nil, true
-		return nil
-	}
-	a.stepUp(stepPasskey, in.AMR...)
+	a.Person, a.Waiting, a.proven = personOf(in), nil, true
 	return nil
+}
+
+// assertion is the answer of a passkey that was asked for in this sign-in.
+func (a *authSession) assertion(p params) user.Assertion {
+	return user.Assertion{Binding: a.passkeyBinding(), State: p.get("passkey_state"), Response: []byte(p.get(paramResponse))}
 }
 
 // stepUp adds a second proof and its methods.
