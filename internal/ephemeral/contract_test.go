@@ -215,6 +215,9 @@ func everythingExpires(t *testing.T, s Store) {
 		wantItem(t, nil, err, "", ErrNotFound)
 	}
 	eventually(t, "mark expires", time.Second, func() bool {
+		if marked, err := s.Marked(t.Context(), "old", "mark"); marked || err != nil {
+			return false
+		}
 		first, err := s.Mark(t.Context(), "old", "mark", time.Minute)
 		return first && err == nil
 	})
@@ -248,6 +251,9 @@ func markIsGrantedOnce(t *testing.T, s Store) {
 	long := string(bytes.Repeat([]byte("k"), 10_000))
 	for _, key := range []string{"jti", "", "jti ", long, long + "l", "\x00\xff{}"} {
 		for i := range 3 {
+			if marked, err := s.Marked(t.Context(), "once", key); marked != (i > 0) || err != nil {
+				t.Fatalf("before mark %d of %.10q: %v, %v", i, key, marked, err)
+			}
 			first, err := s.Mark(t.Context(), "once", key, time.Minute)
 			if first != (i == 0) || err != nil {
 				t.Fatalf("mark %d of %.10q: %v, %v", i, key, first, err)
@@ -304,6 +310,7 @@ func roundTripsAreCounted(t *testing.T, s Store) {
 		{"swap", 1, 1, func() error { _, err := s.Swap(t.Context(), "trips", id, nil, nil); return err }},
 		{"take", 1, 1, func() error { _, err := s.Take(t.Context(), "trips", id, nil, time.Minute); return err }},
 		{"mark", 1, 1, func() error { _, err := s.Mark(t.Context(), "trips", "key", time.Minute); return err }},
+		{"marked", 1, 1, func() error { _, err := s.Marked(t.Context(), "trips", "key"); return err }},
 		{"add", 1, 1, func() error { _, err := s.Add(t.Context(), "trips", 1, time.Minute); return err }},
 		{"spend", 1, 4, func() (err error) { d, err = s.Spend(t.Context(), limits); return err }},
 		{"refund", 1, 4, func() error { return s.Refund(t.Context(), limits, d) }},

@@ -31,6 +31,8 @@ type Store interface {
 	Swap(ctx context.Context, kind, id string, old, next []byte) (bool, error)
 	// Mark remembers key for ttl; first is true for exactly one caller.
 	Mark(ctx context.Context, kind, key string, ttl time.Duration) (first bool, err error)
+	// Marked says whether key is marked now, without marking it. Who must be the only one asks Mark.
+	Marked(ctx context.Context, kind, key string) (bool, error)
 	// Add adds n to a counter that lives for life from its first Add, and returns the total.
 	Add(ctx context.Context, key string, n int64, life time.Duration) (int64, error)
 	// Spend takes one from every limit, or from none. One round trip on Redis, one transaction on SQL.

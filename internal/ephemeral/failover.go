@@ -129,6 +129,11 @@ func (f *Failover) Mark(ctx context.Context, kind, key string, ttl time.Duration
 	return f.sql.Mark(ctx, kind, key, ttl)
 }
 
+// Marked asks SQL, like Mark.
+func (f *Failover) Marked(ctx context.Context, kind, key string) (bool, error) {
+	return f.sql.Marked(ctx, kind, key)
+}
+
 // Add counts where it can. The other store's total is not known here.
 func (f *Failover) Add(ctx context.Context, key string, n int64, life time.Duration) (total int64, err error) {
 	err = f.onRedis(ctx, func() error {

@@ -77,6 +77,12 @@ func (r *Redis) Mark(ctx context.Context, kind, key string, ttl time.Duration) (
 	return n == 1, err
 }
 
+// Marked looks whether there is such a key.
+func (r *Redis) Marked(ctx context.Context, kind, key string) (bool, error) {
+	n, err := r.number(ctx, markedScript, []string{r.prefix + "m:" + keyOf(kind, key)})
+	return n == 1, err
+}
+
 // Add counts in a key that expires.
 func (r *Redis) Add(ctx context.Context, key string, n int64, life time.Duration) (int64, error) {
 	if err := checkLife("life", life); err != nil {

@@ -70,6 +70,10 @@ return 1
 return redis.call('SET', KEYS[1], '', 'PX', ARGV[1], 'NX') and 1 or 0
 `)
 
+	markedScript = newScript("marked", `
+return redis.call('EXISTS', KEYS[1])
+`)
+
 	// ARGV: n, life in ms.
 	addScript = newScript("add", `
 local total = redis.call('INCRBY', KEYS[1], ARGV[1])

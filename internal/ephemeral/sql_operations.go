@@ -124,6 +124,17 @@ func (s *SQL) Mark(ctx context.Context, kind, key string, ttl time.Duration) (bo
 	return n == 1, nil
 }
 
+// Marked is one statement.
+func (s *SQL) Marked(ctx context.Context, kind, key string) (marked bool, err error) {
+	s.trips.Add(1)
+	err = s.db.QueryRow(apart{ctx}, `SELECT EXISTS (SELECT 1 FROM ephemeral_marks WHERE key = $1 AND expires_at > $2)`,
+		keyOf(kind, key), db.Micros(s.now())).Scan(&marked)
+	if err != nil {
+		return false, sqlError("look for a mark", err)
+	}
+	return marked, nil
+}
+
 // Add is one statement; a counter whose life is over starts again.
 func (s *SQL) Add(ctx context.Context, key string, n int64, life time.Duration) (int64, error) {
 	if err := checkLife("life", life); err != nil {

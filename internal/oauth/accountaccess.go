@@ -81,7 +81,11 @@ func (a *accountAPI) access() {
 		id: "end-other-sessions", method: http.MethodPost, path: "/sessions/end-others",
 		summary: "Sign out everywhere else: all but the session of the token or, for a native app, its own grant",
 	}, func(ctx context.Context, c call, _ *nothing) (*nothing, error) {
-		return nil, users.SignOutOthers(ctx, c.userID(), user.Kept{Session: c.token.grant.SessionID, Grant: c.token.GrantID})
+		keep := user.Kept{Session: c.token.grant.SessionID, Grant: c.token.GrantID}
+		if c.token.grant.SessionEnded { // nobody is here: what was granted in it is elsewhere
+			keep.Session = ""
+		}
+		return nil, users.SignOutOthers(ctx, c.userID(), keep)
 	})
 	serve(a, operation{
 		id: "list-apps", method: http.MethodGet, path: "/apps", summary: "List the apps that the person let in",

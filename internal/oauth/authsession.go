@@ -40,6 +40,9 @@ type authSession struct {
 	Challenge string        `json:"n,omitempty"` // a nativeChallenge, once a code was sent
 	Person    *authPerson   `json:"p,omitempty"` // who brought a first proof
 	Waiting   *user.Waiting `json:"w,omitempty"` // the sign-in of that, where Demanded holds it up
+	Locale    string        `json:"o,omitempty"` // in which the person agreed, for the sign-in that Demanded holds up
+	Stepped   string        `json:"s,omitempty"` // the second proof that is not on record yet
+	proven    bool          // this request brought a proof
 	key       string        // thumbprint of the DPoP key, "" for none
 }
 

@@ -125,6 +125,9 @@ func (s *Server) challenged(r *http.Request, p params) (*authSession, error) {
 	}
 	if value := p.get("auth_session"); value != "" {
 		a, err := s.openAuthSession(value, c, key)
+		if err == nil {
+			err = s.stillWaits(r.Context(), a)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -159,11 +162,37 @@ func (s *Server) beginChallenge(c *client.Client, p params, key string) (*authSe
 	return newAuthSession(q, key), nil
 }
 
+// stillWaits says whether a sign-in may still give its code. One that gave it, in an
+// answer that was lost maybe, would ask for proofs, and for messages, for nothing.
+func (s *Server) stillWaits(ctx context.Context, a *authSession) error {
+	over, err := s.short.Marked(ctx, authSessionMark, a.ID)
+	switch {
+	case err != nil:
+		return fault.Unavailable.Because(fmt.Errorf("look for the mark of an auth_session: %w", err)).After(5 * time.Second)
+	case over:
+		return errInvalidSession.Because(errors.New("it gave its code"))
+	}
+	return nil
+}
+
 // finish gives the authorization code of a sign-in, once: of many requests that
-// complete it at the same time, or again, the first one gets it.
+// complete it at the same time, or again, the first one gets it. The mark comes last,
+// so that whatever fails can be tried again.
 func (s *Server) finish(ctx context.Context, a *authSession) (string, error) {
-	if hint := a.Request.HintSubject; hint != "" && hint != a.Person.UserID {
-		return "", errLoginRequired.Describe("somebody else signed in than id_token_hint names")
+	if a.Stepped != "" {
+		if err := s.recordStepUp(ctx, a); err != nil {
+			return "", err
+		}
+		a.Stepped = ""
+	}
+	q, person := &a.Request, a.Person.engine()
+	person.ACR = q.ACR.reported(user.Session{ACR: person.ACR})
+	code, err := s.engine.Code(ctx, engine.Authorization{
+		Client: q.client, NoRedirect: true, Scope: q.Scope, Nonce: q.Nonce, CodeChallenge: q.Challenge, KeyThumbprint: a.key,
+		RequestedAt: q.requestedAt(), Person: person,
+	})
+	if err != nil {
+		return "", err
 	}
 	first, err := s.short.Mark(ctx, authSessionMark, a.ID, authSessionLife+2*time.Minute)
 	if err != nil {
@@ -172,15 +201,12 @@ func (s *Server) finish(ctx context.Context, a *authSession) (string, error) {
 	if !first {
 		return "", errInvalidSession
 	}
-	q := &a.Request
-	return s.engine.Code(ctx, engine.Authorization{
-		Client: q.client, NoRedirect: true, Scope: q.Scope, Nonce: q.Nonce, CodeChallenge: q.Challenge, KeyThumbprint: a.key,
-		RequestedAt: q.requestedAt(), Person: a.Person.engine(),
-	})
+	return code, nil
 }
 
 // refuseChallenge answers everything but a code. The sign-in goes on after what the
-// app or the person can mend.
+// app or the person can mend, and after a failure of ours: what was proven in this
+// request was used up, and need not be proven again.
 func (s *Server) refuseChallenge(w http.ResponseWriter, r *http.Request, a *authSession, paused pause, err error) {
 	answer := challengeRefusal{SMS: paused.sms, Passkey: paused.passkey, Captcha: paused.captcha}
 	if goesOn(err) {
@@ -195,6 +221,11 @@ func (s *Server) refuseChallenge(w http.ResponseWriter, r *http.Request, a *auth
 		}
 	}
 	f := s.told(r.Context(), err)
+	if f.Status >= http.StatusInternalServerError && a.proven {
+		if sealed, failed := s.sealAuthSession(a); failed == nil {
+			answer.AuthSession = sealed
+		}
+	}
 	setRetryAfter(w, f)
 	answer.Error, answer.Description = f.Code, f.Description
 	writeJSON(w, f.Status, answer)
@@ -210,13 +241,16 @@ func goesOn(err error) bool {
 
 // lacks says what a sign-in needs before it gives a code, nil for nothing. As at the
 // authorize endpoint acr_values are a wish: who has no second factor goes without, and
-// the client sees it by acr.
+// the client sees it by acr. Who has only one that the pages ask for is sent there.
 func (s *Server) lacks(ctx context.Context, a *authSession) error {
+	hint := a.Request.HintSubject
 	switch {
-	case a.enough():
-		return nil
 	case a.Person == nil:
 		return errInsufficient
+	case hint != "" && hint != a.Person.UserID:
+		return errLoginRequired.Describe("somebody else signed in than id_token_hint names")
+	case a.enough():
+		return nil
 	}
 	next, err := s.nextSteps(ctx, a)
 	switch {
@@ -224,6 +258,13 @@ func (s *Server) lacks(ctx context.Context, a *authSession) error {
 		return err
 	case len(next) > 0 || a.Demanded:
 		return errInsufficient
+	}
+	can, err := s.users.CanStepUp(ctx, user.Session{UserID: a.Person.UserID, AMR: a.Person.AMR, ACR: a.Person.ACR})
+	switch {
+	case err != nil:
+		return err
+	case can:
+		return errRedirectToWeb.Describe("this account has no second proof that can be given here")
 	case a.Request.ACR.demandsTwo():
 		return errUnmet
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/user"
 )
 
@@ -255,6 +256,23 @@ func TestAppGuessesFiveTimes(t *testing.T) {
 	})
 }
 
+// That a number had too many wrong codes shows to whoever asks for one anyhow; the person
+// has to know how long to wait, or that another proof is needed.
+func TestAppIsToldOfTooManyWrongCodes(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		a := w.app(t)
+		code := a.textCode(newNumber())
+		_, err := w.db.Exec(t.Context(), `UPDATE sms_numbers SET failures = $1`, strings.Repeat(fmt.Sprintf("%016d ", db.Micros(time.Now())), 100))
+		must(t, err)
+		if r := a.give("code", code).wantRefusal(http.StatusTooManyRequests, "code_tries_limited", afterCode...); r.header.Get("Retry-After") == "" {
+			t.Errorf("headers %v", r.header)
+		}
+		_, err = w.db.Exec(t.Context(), `UPDATE sms_numbers SET failures = '', consecutive = 1000`)
+		must(t, err)
+		a.give("code", code).wantRefusal(http.StatusForbidden, "sms_sign_in_stopped", atFirst...)
+	})
+}
+
 func TestAppIsAskedForAHumanCheck(t *testing.T) {
 	w := newWorld(t)
 	w.server.sms, w.server.captcha = demanding{w.server.sms}, &gate{}
@@ -275,13 +293,13 @@ func TestAppGetsOneCode(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
 		a, number := w.app(t), newNumber()
 		code := a.textCode(number)
-		wantOne(t, a, 50, "invalid_grant", func(int) []string { return []string{"code", code} })
+		wantOne(t, a, 50, func(int) []string { return []string{"code", code} })
 
 		id, number := w.account(t)
 		key := w.addPasskey(t, id)
 		b := w.app(t)
 		state, response := key.respond(b.give("passkey", "options"))
-		wantOne(t, b, 50, "invalid_grant", func(int) []string { return []string{"passkey_state", state, "passkey_response", response} })
+		wantOne(t, b, 50, func(int) []string { return []string{"passkey_state", state, "passkey_response", response} })
 
 		enrolled, err := w.users.EnrolTOTP(t.Context(), id, "Dialtone", "somebody")
 		must(t, err)
@@ -290,12 +308,13 @@ func TestAppGetsOneCode(t *testing.T) {
 		w.forget(t)
 		c := w.app(t)
 		c.give("code", c.textCode(number)).wantMore("totp", "recovery_code", "passkey")
-		wantOne(t, c, len(recovery), "invalid_grant", func(i int) []string { return []string{"recovery_code", recovery[i]} })
+		wantOne(t, c, len(recovery), func(i int) []string { return []string{"recovery_code", recovery[i]} })
 	})
 }
 
-// wantOne completes a's sign-in n times at once: one code, else the error.
-func wantOne(t *testing.T, a *app, n int, otherwise string, give func(int) []string) {
+// wantOne completes a's sign-in n times at once: one code. The others are too late for
+// the proof, or for the sign-in.
+func wantOne(t *testing.T, a *app, n int, give func(int) []string) {
 	t.Helper()
 	var mu sync.Mutex
 	var wait sync.WaitGroup
@@ -314,7 +333,7 @@ func wantOne(t *testing.T, a *app, n int, otherwise string, give func(int) []str
 		})
 	}
 	wait.Wait()
-	if counts["ok"] != 1 || counts[otherwise] != n-1 {
+	if counts["ok"] != 1 || counts["invalid_grant"]+counts["invalid_session"] != n-1 {
 		t.Errorf("%v", counts)
 	}
 }

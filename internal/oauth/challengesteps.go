@@ -70,7 +70,7 @@ func (s *Server) firstProof(r *http.Request, a *authSession, p params, step stri
 		if err != nil {
 			return pause{captcha: puzzle}, err
 		}
-		a.Challenge = nativeChallenge{id: challenge.ID, key: key}.String()
+		a.Challenge, a.Locale = nativeChallenge{id: challenge.ID, key: key}.String(), ask.locale
 		return pause{sms: sentOf(challenge)}, nil
 	case stepResend:
 		named := parseNativeChallenge(a.Challenge)
@@ -84,10 +84,11 @@ func (s *Server) firstProof(r *http.Request, a *authSession, p params, step stri
 		return s.askPasskey(ctx, a)
 	case stepCode:
 		in, err = s.signInBySMS(ctx, c, parseNativeChallenge(a.Challenge), p.get(stepCode), r.UserAgent())
-		if errors.Is(err, sms.ErrAttemptsExceeded) || errors.Is(err, sms.ErrCodeExpired) {
-			a.Challenge = "" // only a new one helps
+		if errors.Is(err, sms.ErrAttemptsExceeded) || errors.Is(err, sms.ErrCodeExpired) || errors.Is(err, sms.ErrSignInStopped) {
+			a.Challenge = "" // only a new one helps, if any
 		}
 	case stepPassword, paramResponse:
+		a.Locale = ask.locale
 		in, err = s.signInByOther(r, a, p, ask)
 	default:
 		return pause{}, errInvalidRequest.Describe("%s is a second proof, and there is no first one", step)
@@ -97,7 +98,7 @@ func (s *Server) firstProof(r *http.Request, a *authSession, p params, step stri
 	} else if err != nil {
 		return pause{}, asWrongProof(err)
 	}
-	a.Challenge, a.Person = "", personOf(in)
+	a.Challenge, a.Person, a.proven = "", personOf(in), true
 	return pause{}, nil
 }
 
@@ -125,10 +126,8 @@ func (s *Server) signInByOther(r *http.Request, a *authSession, p params, ask as
 	if a.Waiting != nil {
 		attempt.AgreementVersion = a.Waiting.Note
 	}
-	if response := p.get(paramResponse); response != "" {
-		return s.users.SignInByPasskey(ctx, user.Assertion{
-			Binding: a.passkeyBinding(), State: p.get("passkey_state"), Response: []byte(response),
-		}, attempt)
+	if p.get(paramResponse) != "" {
+		return s.users.SignInByPasskey(ctx, a.assertion(p), attempt)
 	}
 	if p.get("identifier") == "" {
 		return user.SignedIn{}, errInvalidRequest.Describe("identifier is required with password")
@@ -189,56 +188,70 @@ func (s *Server) secondProof(r *http.Request, a *authSession, p params, step str
 	if a.Waiting != nil {
 		return pause{}, s.finishWaiting(r, a, name)
 	}
-	a.Person.stepUp(amrOf(name))
-	return pause{}, s.recordStepUp(ctx, a, name)
+	a.stepUp(name, amrOf(name))
+	return pause{}, nil
 }
 
 // finishWaiting ends a sign-in that the account held up, by a second proof.
 func (s *Server) finishWaiting(r *http.Request, a *authSession, name string) error {
 	ctx := r.Context()
+	locale, err := localeOf(a.Locale)
+	if err != nil {
+		return err
+	}
 	in, err := s.users.FinishSecond(ctx, *a.Waiting, name, user.Attempt{
-		ClientID: a.Request.ClientID, Address: user.CallerOf(ctx).Address, UserAgent: r.UserAgent(),
+		ClientID: a.Request.ClientID, Locale: locale, Address: user.CallerOf(ctx).Address, UserAgent: r.UserAgent(),
 	})
+	if errors.Is(err, user.ErrFlowExpired) { // it went on elsewhere, or ended with all others
+		return errInvalidSession.Because(err)
+	}
 	if err != nil {
 		return asWrongProof(err)
 	}
-	a.Person, a.Waiting = personOf(in), nil
+	a.Person, a.Waiting, a.proven = personOf(in), nil, true
 	return nil
 }
 
 // recordStepUp keeps that a sign-in became one of two factors; the first one is on record.
-func (s *Server) recordStepUp(ctx context.Context, a *authSession, method string) error {
+func (s *Server) recordStepUp(ctx context.Context, a *authSession) error {
 	return s.audit.Record(ctx, audit.Event{
 		Name: "login.stepped_up", Actor: "user:" + a.Person.UserID, UserID: a.Person.UserID, ClientID: a.Request.ClientID,
-		IP: address(ctx), Detail: map[string]string{"method": method},
+		IP: address(ctx), Detail: map[string]string{"method": a.Stepped},
 	})
 }
 
 // secondPasskey takes an answer of a passkey of the same account.
 func (s *Server) secondPasskey(r *http.Request, a *authSession, p params) error {
-	in, err := s.signInByOther(r, a, p, asked{})
+	if a.Waiting == nil {
+		err := s.users.CheckSecondPasskey(r.Context(), a.Person.UserID, a.assertion(p))
+		if err != nil {
+			return asWrongProof(err)
+		}
+		a.stepUp(stepPasskey, "user")
+		return nil
+	}
+	in, err := s.signInByOther(r, a, p, asked{locale: a.Locale}) // a passkey is a whole sign-in
 	if err != nil {
 		return asWrongProof(err)
 	}
-	if a.Waiting != nil { // a passkey is a whole sign-in
-		a.Person, a.Waiting = personOf(in), nil
-		return nil
-	}
-	if in.ACR != user.ACRTwoFactors { // made too lately to be a second factor
-		return errWrongProof
-	}
-	a.Person.stepUp(in.AMR...)
-	return s.recordStepUp(r.Context(), a, stepPasskey)
+	a.Person, a.Waiting, a.proven = personOf(in), nil, true
+	return nil
 }
 
-// stepUp adds the methods of a second proof.
-func (p *authPerson) stepUp(methods ...string) {
+// assertion is the answer of a passkey that was asked for in this sign-in.
+func (a *authSession) assertion(p params) user.Assertion {
+	return user.Assertion{Binding: a.passkeyBinding(), State: p.get("passkey_state"), Response: []byte(p.get(paramResponse))}
+}
+
+// stepUp adds a second proof and its methods.
+func (a *authSession) stepUp(name string, methods ...string) {
+	p := a.Person
 	for _, m := range append(methods, "mfa") {
 		if !slices.Contains(p.AMR, m) {
 			p.AMR = append(p.AMR, m)
 		}
 	}
-	p.ACR = user.ACRTwoFactors
+	p.ACR, a.Stepped, a.proven = user.ACRTwoFactors, name, true
 }
 
 // amrOf is the method (RFC 8176) of a second proof that is typed. A recovery code is a
@@ -253,12 +266,14 @@ func amrOf(name string) string {
 // asWrongProof hides which refusal it was: whether an account exists, is disabled or
 // has tries left is nobody's business who brings a wrong proof. Who brought the right
 // one, and can go on in a browser, is sent there: the description begins with a code of ours.
+// That a number may not be tried now shows to whoever asks for a code, and is told.
 func asWrongProof(err error) error {
 	f := fault.From(err)
 	switch {
 	case errors.Is(err, user.ErrClosing), errors.Is(err, user.ErrRecycled):
 		return errRedirectToWeb.Describe("%s: %s", f.Code, f.Description).Because(err)
-	case f.Status >= http.StatusInternalServerError, errors.Is(err, errInvalidRequest), errors.Is(err, user.ErrTooManyTries), errors.Is(err, errAgreementRequired):
+	case f.Status >= http.StatusInternalServerError, errors.Is(err, errInvalidRequest), errors.Is(err, user.ErrTooManyTries), errors.Is(err, errAgreementRequired),
+		errors.Is(err, sms.ErrTriesLimited), errors.Is(err, sms.ErrSignInStopped):
 		return err
 	}
 	return errWrongProof.Because(err)

@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -175,7 +176,7 @@ func (s *Service) setIdentifier(ctx context.Context, c change) error {
 			return err
 		}
 	}
-	return s.db.Tx(ctx, func(ctx context.Context) error {
+	err := s.db.Tx(ctx, func(ctx context.Context) error {
 		if err := s.touch(ctx, c.userID, c.event, c.by.Actor); err != nil {
 			return err
 		}
@@ -196,6 +197,12 @@ func (s *Service) setIdentifier(ctx context.Context, c change) error {
 		_, _, err := s.patch(ctx, c.userID, c.claims)
 		return err
 	})
+	if errors.Is(err, c.taken) { // on record by itself: who asks for many names collects those of others
+		if failed := s.record(ctx, "user.name_refused", c.by.Actor, c.userID, map[string]string{"reason": c.taken.Code}); failed != nil {
+			return failed
+		}
+	}
+	return err
 }
 
 // insertIdentifier reports whether another account has it already.

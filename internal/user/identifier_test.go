@@ -137,6 +137,9 @@ func TestOneNameHasOneOwner(t *testing.T) {
 		if won.Load() != 1 || lost.Load() != 11 {
 			t.Errorf("%d have it, %d do not", won.Load(), lost.Load())
 		}
+		if n := h.rows(`SELECT count(*) FROM audit WHERE event = 'user.name_refused'`); n != 11 {
+			t.Errorf("%d refusals are on record", n)
+		}
 	})
 }
 

@@ -84,6 +84,16 @@ func (s *Service) CheckPasskey(ctx context.Context, userID string, a Assertion) 
 	return err
 }
 
+// CheckSecondPasskey is CheckPasskey for one that makes two factors of a sign-in by one.
+func (s *Service) CheckSecondPasskey(ctx context.Context, userID string, a Assertion) error {
+	has, err := s.proofTimes(ctx, userID)
+	if err != nil {
+		return err
+	}
+	a.MadeBefore = has.weakened
+	return s.CheckPasskey(ctx, userID, a)
+}
+
 // asserted verifies an answer and uses its challenge up; only is the account that
 // the passkey has to belong to, "" for any.
 func (s *Service) asserted(ctx context.Context, a Assertion, only string) (passkeyRow, protocol.AuthenticatorData, error) {

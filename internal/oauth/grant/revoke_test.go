@@ -132,6 +132,23 @@ func TestRevokeByPersonAndClient(t *testing.T) {
 	})
 }
 
+// However much a person signed in and out since, what stands is listed.
+func TestListedFirstIsWhatStands(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, s *grant.Store) {
+		g := create(t, s, fresh("openid"))
+		exec(t, d, `
+			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+			INSERT INTO grants (id, client_id, user_id, session_id, scope, audience, auth_time, amr, acr, salt, generation, rotated_at, created_at, expires_at, revoked_at)
+			SELECT 'dead' || CAST(n.i AS TEXT), client_id, user_id, session_id, scope, audience, auth_time, amr, acr, salt, generation, rotated_at, created_at + n.i, expires_at, created_at + n.i
+			FROM grants, n WHERE id = $1`, g.ID)
+		list, err := s.ListUser(t.Context(), person)
+		ok(t, err)
+		if len(list) != 1000 || list[0].ID != g.ID {
+			t.Errorf("%d grants, the first is %s", len(list), list[0].ID)
+		}
+	})
+}
+
 func TestADeletedPersonLeavesNoGrant(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, s *grant.Store) {
 		g := create(t, s, fresh("openid"))

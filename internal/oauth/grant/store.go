@@ -93,8 +93,8 @@ func (s *Store) Find(ctx context.Context, id string) (Live, error) {
 // listed bounds ListUser: a script may sign in all day.
 const listed = 1000
 
-// ListUser returns what a person granted, the newest 1000 first, revoked and
-// expired ones included for as long as they are kept.
+// ListUser returns 1000 grants of a person at most: those that are neither revoked nor
+// expired first, then the others for as long as they are kept, each the newest first.
 func (s *Store) ListUser(ctx context.Context, userID string) ([]Live, error) {
 	rows, err := s.db.Query(ctx, `
 		SELECT g.id, g.client_id, g.user_id, g.session_id, g.scope, g.audience, g.auth_time, g.amr, g.acr,
@@ -104,7 +104,9 @@ func (s *Store) ListUser(ctx context.Context, userID string) ([]Live, error) {
 		LEFT JOIN users u ON u.id = g.user_id
 		LEFT JOIN identifiers i ON i.user_id = g.user_id AND i.kind = 'phone'
 		LEFT JOIN sessions s ON s.id = g.session_id
-		WHERE g.user_id = $1 ORDER BY g.created_at DESC, g.id DESC LIMIT $2`, userID, listed)
+		WHERE g.user_id = $1
+		ORDER BY CASE WHEN g.revoked_at IS NULL AND g.expires_at > $3 THEN 0 ELSE 1 END, g.created_at DESC, g.id DESC LIMIT $2`,
+		userID, listed, db.Micros(time.Now()))
 	if err != nil {
 		return nil, fmt.Errorf("list grants: %w", err)
 	}
