@@ -59,7 +59,7 @@ func (s *Server) resume(w http.ResponseWriter, r *http.Request) {
 	}
 	f, q, err := s.waiting(r, p.get("flow"))
 	if err != nil {
-		s.noFlow(w, r, f.UILocales, err)
+		s.errorPage(w, r, f.UILocales, err)
 		return
 	}
 	// From here on it is a request like any that came as a GET, with a flow of
