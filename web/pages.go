@@ -251,8 +251,7 @@ type Error struct {
 	Params      map[string]string
 	RetryAfter  time.Duration // as in Problem
 	BackURL     string        // where to start again, "" if unknown: https, loopback or a path of ours
-	BackName    string
-	Client      *Client // whose flow it was, nil if unknown
+	Client      *Client       // whose flow it was, nil if unknown
 }
 
 func (p Error) facts() facts {

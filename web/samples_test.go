@@ -245,7 +245,7 @@ func samplesOf(logo string) map[string]Page {
 		},
 		"error-back": Error{
 			Common: Common{RequestID: "0199c3"}, Code: "flow_expired", Description: "this page has expired, start again",
-			BackURL: "https://shop.example/", BackName: "小满商城", Client: shop,
+			BackURL: "https://shop.example/", Client: shop,
 		},
 		"form-post": FormPost{
 			Client: shop, Action: "https://shop.example/callback",

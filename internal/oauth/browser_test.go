@@ -215,7 +215,11 @@ func (b *browser) tokens(q request) reply {
 
 func (b *browser) introspect(token string) map[string]any {
 	b.t.Helper()
-	return b.call("/oauth2/introspect", "resource", url.Values{"token": {token}}).json()
+	caller := "resource"
+	if isRefreshToken(token) { // of which only its owner learns
+		caller = "web"
+	}
+	return b.call("/oauth2/introspect", caller, url.Values{"token": {token}}).json()
 }
 
 func (b *browser) userinfo(token string) reply {

@@ -25,7 +25,7 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) {
 	}
 	f, q, err := s.waiting(r, p.get("flow"))
 	if err != nil {
-		s.errorPage(w, r, f.UILocales, err)
+		s.noFlow(w, r, f.UILocales, err)
 		return
 	}
 	v, err := s.visitor(r)
@@ -94,7 +94,7 @@ func (s *Server) decideConsent(w http.ResponseWriter, r *http.Request) {
 	}
 	f, q, err := s.waiting(r, p.get("flow"))
 	if err != nil {
-		s.errorPage(w, r, f.UILocales, err)
+		s.noFlow(w, r, f.UILocales, err)
 		return
 	}
 	v, err := s.visitor(r)
@@ -193,6 +193,9 @@ func (s *Server) remember(ctx context.Context, q *authRequest, userID string) er
 				ON CONFLICT (user_id, client_id) DO UPDATE SET scope = excluded.scope, changed_at = excluded.changed_at
 				WHERE consents.scope = $5`,
 				userID, q.ClientID, strings.Join(after, " "), db.Micros(time.Now()), strings.Join(before, " "))
+			if errors.Is(err, db.ErrConflict) { // its row is gone, and this server had it in memory
+				return errUnknownClient
+			}
 			if err != nil {
 				return fmt.Errorf("remember consent: %w", err)
 			}

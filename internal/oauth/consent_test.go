@@ -143,11 +143,38 @@ func TestConsentTakesOneOfTwoAnswersOnce(t *testing.T) {
 		t.Errorf("two decisions: %d", r.status)
 	}
 	q.wantCode(b.post("/consent", form))
-	b.post("/consent", form).wantPage(http.StatusGone, "page-error")
+	for _, again := range []reply{b.post("/consent", form), b.get("/consent?flow=" + form.Get("flow"))} {
+		if to := again.location(); to.Path != "/account" { // whoever presses twice, or goes back, is not stranded
+			t.Errorf("once more: %s", to)
+		}
+	}
+	stranger := w.browser(t)
+	stranger.authorize(q)
+	gone := stranger.post("/consent", form)
+	gone.wantPage(http.StatusGone, "page-error")
+	if !strings.Contains(gone.body, `href="/login"`) {
+		t.Error("an expired page leads nowhere")
+	}
 	w.browser(t).post("/consent", form).wantPage(http.StatusBadRequest, "page-error") // no cookies at all
 	if r := b.do(http.MethodPut, "/consent", ""); r.status != http.StatusMethodNotAllowed {
 		t.Errorf("PUT: %d", r.status)
 	}
+}
+
+// A replica may know a client for a moment after another one deleted it.
+func TestConsentToAClientThatWasJustDeleted(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		b := w.browser(t)
+		q := thirdRequest()
+		form := b.consentForm(b.signIn(b.authorize(q), newNumber()), "allow")
+		_, err := w.db.Exec(t.Context(), `DELETE FROM clients WHERE client_id = 'third'`)
+		must(t, err)
+		r := b.post("/consent", form)
+		r.wantPage(http.StatusBadRequest, "page-error")
+		if !strings.Contains(r.body, "invalid_client") {
+			t.Errorf("%s", r.body)
+		}
+	})
 }
 
 // Pages that are answered at once keep the scopes of all of them.

@@ -22,6 +22,8 @@ type visitor struct {
 	user    user.User
 }
 
+var errAnotherPerson = errLoginRequired.Describe("somebody else signed in than id_token_hint names")
+
 func (v visitor) signedIn() bool { return v.session.ID != "" }
 
 func (s *Server) visitor(r *http.Request) (visitor, error) {
@@ -53,7 +55,7 @@ func (s *Server) next(ctx context.Context, q *authRequest, v visitor) (step, err
 	another := q.HintSubject != "" && q.HintSubject != v.session.UserID
 	if freshLogin(q, v.session) {
 		if another {
-			return stepLogin, errLoginRequired.Describe("somebody else signed in than id_token_hint names")
+			return stepLogin, errAnotherPerson
 		}
 	} else if another || q.forcesLogin() || tooOld(q, v.session) {
 		return stepLogin, nil
@@ -162,6 +164,11 @@ func (s *Server) SignedIn(w http.ResponseWriter, r *http.Request, f user.Flow, s
 	q, err := s.reopen(r.Context(), f)
 	if err != nil {
 		s.errorPage(w, r, f.UILocales, err)
+		return
+	}
+	if q.HintSubject != "" && q.HintSubject != session.UserID { // also where next cannot tell that it was for this request
+		s.flows.End(w, f)
+		s.refuse(w, r, q, errAnotherPerson)
 		return
 	}
 	s.carryOn(w, r, f, q, visitor{session: session})

@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"testing"
 	"testing/synctest"
@@ -119,6 +120,30 @@ func TestHintOfAnotherPersonAsksForThatPerson(t *testing.T) {
 	// Somebody else signs in than the client asked for.
 	q = webRequest("id_token_hint", theirs)
 	q.wantError(b.signIn(b.authorize(q), newNumber()), w.url, "login_required")
+}
+
+// A sign-in that another device vouched for has that device's time: it is none of long
+// ago that calls for another one, again and again.
+func TestHintOfAnotherPersonThanAnOlderSignIn(t *testing.T) {
+	w := newWorld(t)
+	b, other := w.browser(t), w.browser(t)
+	theirs := other.tokens(webRequest()).text("id_token")
+	me, _ := sid(t, b.tokens(webRequest()))
+	signOut(t, b)
+
+	q := webRequest("id_token_hint", theirs)
+	login := b.authorize(q).location()
+	r := httptest.NewRequest(http.MethodPost, w.url+login.Path, nil)
+	here, err := url.Parse(w.url)
+	must(t, err)
+	for _, c := range b.c.Jar.Cookies(here) {
+		r.AddCookie(c)
+	}
+	f, err := w.server.flows.Find(r, login.Query().Get("flow"))
+	must(t, err)
+	rec := httptest.NewRecorder()
+	w.server.SignedIn(rec, r, f, user.Session{ID: "copied", UserID: me, AuthTime: time.Now().Add(-time.Hour), ACR: "1"})
+	q.wantError(reply{t: t, status: rec.Code, header: rec.Header(), body: rec.Body.String()}, w.url, "login_required")
 }
 
 func TestCancelledSignInIsToldToTheClient(t *testing.T) {

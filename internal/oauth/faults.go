@@ -96,9 +96,26 @@ func (s *Server) writeOAuthError(w http.ResponseWriter, r *http.Request, err err
 func (s *Server) errorPage(w http.ResponseWriter, r *http.Request, uiLocales []string, err error) {
 	f := s.told(r.Context(), err)
 	setRetryAfter(w, f)
+	back := ""
+	switch {
+	case r.URL.Path == pathLogout:
+		back = pathLogout
+	case errors.Is(f, user.ErrFlowExpired), errors.Is(f, user.ErrCookiesRequired):
+		back = pathLogin
+	}
 	s.site.Render(w, r, f.Status, web.Error{
-		Common: s.common(r, uiLocales, ""), Code: f.Code, Description: f.Description, Params: f.Params, RetryAfter: f.RetryAfter,
+		Common: s.common(r, uiLocales, ""), Code: f.Code, Description: f.Description, Params: f.Params, RetryAfter: f.RetryAfter, BackURL: back,
 	})
+}
+
+// noFlow is the answer where the flow of a request does not open. Somebody who signed in a
+// moment ago has pressed the back button, or a button twice.
+func (s *Server) noFlow(w http.ResponseWriter, r *http.Request, uiLocales []string, err error) {
+	if errors.Is(err, user.ErrFlowExpired) && s.users.JustSignedIn(r) {
+		seeOther(w, pathAccount)
+		return
+	}
+	s.errorPage(w, r, uiLocales, err)
 }
 
 // showFault is errorPage without a language preference.

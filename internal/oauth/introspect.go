@@ -34,7 +34,9 @@ type introspection struct {
 }
 
 // introspect is the introspection endpoint. Only confidential clients may ask;
-// they learn of their own tokens, first-party ones of all.
+// they learn of their own tokens, first-party ones of all access tokens. A refresh
+// token is for the token endpoint alone: a resource server that is handed one must not
+// take it for an access token, so only its owner learns of it.
 func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 	p, err := formParams(w, r, maxFormBytes)
 	if err != nil {
@@ -56,7 +58,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 		s.writeOAuthError(w, r, err)
 		return
 	}
-	if answer.ClientID != caller.ID && !caller.FirstParty {
+	if answer.ClientID != caller.ID && (!caller.FirstParty || isRefreshToken(token)) {
 		answer = introspection{} // as if it were no token at all
 	}
 	writeJSON(w, http.StatusOK, answer)
@@ -95,7 +97,7 @@ func (s *Server) inspectRefresh(ctx context.Context, token string) (introspectio
 		return introspection{}, err
 	}
 	c, err := s.clients.Get(ctx, g.ClientID)
-	if errors.Is(err, db.ErrNotFound) || err == nil && (!usable || !g.Stands(time.Now())) {
+	if errors.Is(err, db.ErrNotFound) || err == nil && (!usable || !g.Stands(time.Now()) || !c.MayUse(client.GrantRefreshToken)) {
 		return introspection{}, nil
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -264,11 +265,13 @@ func (q *logoutRequest) formAction() string {
 func (s *Server) sealLogout(q *logoutRequest) (string, error) {
 	sealed := *q
 	sealed.ExpiresAt = time.Now().Add(ticketLife).Unix()
-	text, err := json.Marshal(sealed)
-	if err != nil {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // a state of many & would outgrow what a URL may have
+	if err := encoder.Encode(sealed); err != nil {
 		return "", fmt.Errorf("seal logout: %w", err)
 	}
-	return base64.RawURLEncoding.EncodeToString(s.vault.Seal(labelTicket, text, nil)), nil
+	return base64.RawURLEncoding.EncodeToString(s.vault.Seal(labelTicket, text.Bytes(), nil)), nil
 }
 
 var errTicket = fault.New(http.StatusGone, "flow_expired", "this page expired, sign out again")

@@ -64,6 +64,23 @@ func TestRegisteredQueryOfALogoutURIIsKept(t *testing.T) {
 	}
 }
 
+// The ticket of a page has room for every state that is accepted, whatever it is of.
+func TestLogoutTicketsHoldTheLongestState(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	b.tokens(webRequest())
+	for _, mark := range []string{"&", "<", ">", `"`, "s"} {
+		state := strings.Repeat(mark, maxState)
+		posted := b.post("/oauth2/logout", url.Values{"client_id": {"web"}, "post_logout_redirect_uri": {"https://rp.example/bye"}, "state": {state}})
+		b.get(posted.location().String()).wantPage(http.StatusOK, "page-logout")
+	}
+	state := strings.Repeat("&", maxState)
+	page := b.endSession("client_id", "web", "post_logout_redirect_uri", "https://rp.example/bye", "state", state[:2000])
+	if to := b.confirm(page, "yes").location(); to.Query().Get("state") != state[:2000] {
+		t.Errorf("went to %s", to)
+	}
+}
+
 // T-45: what a grant is worth after logout.
 func TestGrantsEndWithTheSessionUnlessTheyAreOffline(t *testing.T) {
 	w := newWorld(t)

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/dialtone-id/dialtone/internal/oauth/client"
 )
 
 func machineToken(b *browser, clientID string) string {
@@ -33,13 +35,14 @@ func TestIntrospectionGolden(t *testing.T) {
 	wantGolden(t, "introspection_inactive.json", look("web", "x"))
 }
 
-// N-18, T-136: own tokens, or all if the caller is one of ours.
+// N-18, T-136: own tokens, or all access tokens if the caller is one of ours.
 func TestIntrospectionTellsOnlyWhoMayKnow(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser(t)
 	tokens := b.tokens(webRequest())
 	for _, token := range []string{tokens.text("access_token"), tokens.text("refresh_token")} {
-		for clientID, want := range map[string]bool{"web": true, "resource": true, "web2": true, "machine": false, "third": false} {
+		access := !isRefreshToken(token)
+		for clientID, want := range map[string]bool{"web": true, "resource": access, "web2": access, "machine": false, "third": false} {
 			r := b.call("/oauth2/introspect", clientID, url.Values{"token": {token}})
 			if r.status != http.StatusOK || r.json()["active"] != want {
 				t.Errorf("%s: %d %s", clientID, r.status, r.body)
@@ -60,6 +63,23 @@ func TestIntrospectionTellsOnlyWhoMayKnow(t *testing.T) {
 	}
 	if r := b.get("/oauth2/introspect?token=x"); r.status != http.StatusMethodNotAllowed {
 		t.Errorf("GET: %d", r.status)
+	}
+}
+
+// What the token endpoint would refuse is not active.
+func TestARefreshTokenThatMayNotBeUsedIsInactive(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	refresh := b.tokens(webRequest()).text("refresh_token")
+	c, err := w.clients.Read(t.Context(), "web")
+	c.GrantTypes = []string{client.GrantAuthorizationCode}
+	must(t, orUpdate(w, c, err))
+	w.clients.Forget()
+	if told := b.introspect(refresh); told["active"] != false {
+		t.Errorf("introspection says %v", told)
+	}
+	if r := b.refresh("web", refresh); r.status != http.StatusBadRequest {
+		t.Errorf("the token endpoint says %d", r.status)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/dialtone-id/dialtone/internal/audit"
@@ -158,9 +159,36 @@ func (r *Ring) Rotate(ctx context.Context, alg Algorithm) error {
 
 // RotateNow is Rotate without regard to publication: for a key that must not
 // sign any more. Clients that cache the JWKS refuse new tokens until they
-// fetch it again. The retired key still verifies.
+// fetch it again. The retired key still verifies, see Distrust.
 func (r *Ring) RotateNow(ctx context.Context, alg Algorithm) error {
 	return r.rotate(ctx, alg, true)
+}
+
+// Distrust is RotateNow for a key that somebody else may have: it and every other
+// retired key of alg are deleted, so that what they signed verifies nowhere, not even as a
+// hint. A caller that fears for the next key as well calls it twice.
+func (r *Ring) Distrust(ctx context.Context, alg Algorithm) error {
+	if err := r.rotate(ctx, alg, true); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := r.db.Tx(ctx, func(ctx context.Context) error {
+		n, err := r.db.Exec(ctx, `DELETE FROM signing_keys WHERE alg = $1 AND state = 'retired'`, string(alg))
+		if err != nil {
+			return err
+		}
+		if err := r.db.Touch(ctx, topic); err != nil {
+			return err
+		}
+		return r.audit.Record(ctx, audit.Event{Name: "key.distrusted", Actor: "operator", Detail: map[string]string{
+			"alg": string(alg), "deleted": strconv.FormatInt(n, 10),
+		}})
+	})
+	if err != nil {
+		return fmt.Errorf("delete retired %s keys: %w", alg, err)
+	}
+	return r.load(ctx)
 }
 
 func (r *Ring) rotate(ctx context.Context, alg Algorithm, force bool) error {

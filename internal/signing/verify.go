@@ -38,6 +38,10 @@ func (r *Ring) Verify(token string) (Verified, error) { return r.verify(token, r
 // under it expired. What it accepts proves nothing about today.
 func (r *Ring) VerifyHint(token string) (Verified, error) { return r.verify(token, r.policy.Remember) }
 
+// Knows says whether there is a key of that id, retired ones included: for who remembers
+// what Verify said.
+func (r *Ring) Knows(keyID string) bool { return r.keys.Load().byID[keyID] != nil }
+
 // verify accepts a retired key for as long as it says.
 func (r *Ring) verify(token string, retired time.Duration) (Verified, error) {
 	if err := checkCompact(token); err != nil {

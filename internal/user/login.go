@@ -54,12 +54,17 @@ func (p *Pages) flowGone(w http.ResponseWriter, r *http.Request, err error) erro
 	if !errors.Is(err, ErrFlowExpired) {
 		return err
 	}
-	session, _, lookup := p.Users.SessionOf(r)
-	if lookup != nil || time.Since(session.AuthTime) > flowLife && time.Since(session.CreatedAt) > flowLife {
+	if !p.Users.JustSignedIn(r) {
 		return err
 	}
 	see(w, r, "/account", nil)
 	return nil
+}
+
+// JustSignedIn says whether somebody signed in in this browser no longer ago than a flow lives.
+func (s *Service) JustSignedIn(r *http.Request) bool {
+	session, _, err := s.SessionOf(r)
+	return err == nil && (time.Since(session.AuthTime) <= flowLife || time.Since(session.CreatedAt) <= flowLife)
 }
 
 // loginInput is what the person typed on /login, or on the first step of

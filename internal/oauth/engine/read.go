@@ -17,6 +17,7 @@ import (
 // the grant's matter. It is shared: never change its slices.
 type AccessToken struct {
 	ID        string // jti
+	KeyID     string // of the key that signed it
 	GrantID   string // "" for client credentials
 	Subject   string
 	ClientID  string
@@ -35,11 +36,11 @@ type AccessToken struct {
 //
 // A token usually comes more than once in its ten minutes, and its signature costs more than all the
 // rest, so what was verified is remembered by the token's hash until it expires. Keys verify for far
-// longer than that after they retire (signing.Policy.Keep).
+// longer than that after they retire (signing.Policy.Keep), unless an operator deletes them.
 func (e *Engine) AccessToken(raw string) (AccessToken, error) {
 	key := sha256.Sum256([]byte(raw))
 	t, known := e.verified.GetIfPresent(key)
-	if !known {
+	if known = known && e.ring.Knows(t.KeyID); !known {
 		var err error
 		if t, err = e.verify(raw); err != nil {
 			return AccessToken{}, err
@@ -75,7 +76,7 @@ func (e *Engine) verify(raw string) (AccessToken, error) {
 		return AccessToken{}, errInvalidToken.Because(errors.New("the access token is for another audience"))
 	}
 	t := AccessToken{
-		ID: c.ID, GrantID: c.GrantID, Subject: c.Subject, ClientID: c.ClientID, SessionID: c.SessionID,
+		ID: c.ID, KeyID: v.KeyID, GrantID: c.GrantID, Subject: c.Subject, ClientID: c.ClientID, SessionID: c.SessionID,
 		Scope: strings.Fields(c.Scope), Audience: c.Audience, ACR: c.ACR, AMR: c.AMR,
 		IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(c.ExpiresAt, 0).UTC(),
 	}

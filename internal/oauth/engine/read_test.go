@@ -290,3 +290,17 @@ func FuzzCode(f *testing.F) {
 		}
 	})
 }
+
+// What was verified is remembered, but not beyond its key.
+func TestAccessTokensOfADistrustedKeyAreRefused(t *testing.T) {
+	d := dbtest.Open(t)
+	v := openVault(t, d)
+	w := build(t, d, v, openRing(t, d, v))
+	r := w.signIn("web")
+	if _, err := w.engine.AccessToken(r.AccessToken); err != nil {
+		t.Fatal(err)
+	}
+	ok(t, w.ring.Distrust(t.Context(), signing.ES256))
+	_, err := w.engine.AccessToken(r.AccessToken)
+	refused(t, err, "invalid_token")
+}
