@@ -21,12 +21,13 @@ func (p *Pages) member(w http.ResponseWriter, r *http.Request) (s Session, u Use
 }
 
 // fresh says whether the person proved lately who they are. If not they sign in
-// again and come back to page, and the request is answered.
-func (p *Pages) fresh(w http.ResponseWriter, r *http.Request, s Session, u User, page string) (bool, error) {
+// again and come back to page, and the request is answered. The number is not filled
+// in: pages mask it for whoever has an old session in hand.
+func (p *Pages) fresh(w http.ResponseWriter, r *http.Request, s Session, page string) (bool, error) {
 	if s.fresh() {
 		return true, nil
 	}
-	return false, p.signInFor(w, r, Flow{Return: page, LoginHint: u.Phone.E164(), ProvenAfter: time.Now().UTC()})
+	return false, p.signInFor(w, r, Flow{Return: page, ProvenAfter: time.Now().UTC()})
 }
 
 // signInFor begins a sign-in that no client asked for.

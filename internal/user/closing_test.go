@@ -136,6 +136,9 @@ func TestDeletingAsksAgainWhoItIs(t *testing.T) {
 		if to.Path != "/login" {
 			t.Fatalf("an old sign-in leads to %s", to)
 		}
+		if page := b.get(to.String()); strings.Contains(page.body, fixture(0)[3:]) {
+			t.Error("an old session shows the whole number")
+		}
 		if to := b.post("/account/delete", url.Values{"session": {session}, "decision": {"yes"}}).to(t); to.Path != "/login" || h.status(id) != Active {
 			t.Fatalf("an old sign-in closes the account: %s, %s", to, h.status(id))
 		}

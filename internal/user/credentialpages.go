@@ -63,11 +63,11 @@ func (p *Pages) renderOwnPassword(w http.ResponseWriter, r *http.Request, u User
 // forgotPassword is GET /account/security/password/forgot: a code takes the place of
 // the present password.
 func (p *Pages) forgotPassword(w http.ResponseWriter, r *http.Request) error {
-	_, u, ok, err := p.member(w, r)
+	_, _, ok, err := p.member(w, r)
 	if !ok {
 		return err
 	}
-	return p.signInFor(w, r, Flow{Return: pathPassword, LoginHint: u.Phone.E164(), ProvenAfter: time.Now().UTC()})
+	return p.signInFor(w, r, Flow{Return: pathPassword, ProvenAfter: time.Now().UTC()})
 }
 
 // savePassword is POST /account/security/password.
@@ -145,7 +145,7 @@ func (p *Pages) identifierGate(w http.ResponseWriter, r *http.Request) (s Sessio
 	if s, u, ok, err = p.member(w, r); !ok {
 		return s, u, false, err
 	}
-	ok, err = p.fresh(w, r, s, u, pathSecurity+"/"+kindOf(r))
+	ok, err = p.fresh(w, r, s, pathSecurity+"/"+kindOf(r))
 	return s, u, ok, err
 }
 

@@ -27,7 +27,7 @@ func (p *Pages) showDelete(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
-	if ok, err := p.fresh(w, r, s, u, pathDelete); !ok {
+	if ok, err := p.fresh(w, r, s, pathDelete); !ok {
 		return err
 	}
 	masked := ""
@@ -69,7 +69,7 @@ func (p *Pages) deleteAccount(w http.ResponseWriter, r *http.Request) error {
 		see(w, r, pathDelete, nil)
 		return nil
 	}
-	if ok, err := p.fresh(w, r, s, u, pathDelete); !ok {
+	if ok, err := p.fresh(w, r, s, pathDelete); !ok {
 		return err
 	}
 	due, err := p.Users.RequestDeletion(r.Context(), u.ID)

@@ -69,7 +69,7 @@ func (p *Pages) secured(w http.ResponseWriter, r *http.Request, page string) (s 
 	if s, u, ok, err = p.member(w, r); !ok {
 		return s, u, false, err
 	}
-	if ok, err = p.fresh(w, r, s, u, page); !ok {
+	if ok, err = p.fresh(w, r, s, page); !ok {
 		return s, u, false, err
 	}
 	switch where, err := p.Users.asks(r.Context(), u, p.shownLately(r, s)); {
@@ -117,7 +117,7 @@ func (p *Pages) openProve(w http.ResponseWriter, r *http.Request, lost bool) (g 
 	if g.session, g.user, ok, err = p.member(w, r); !ok {
 		return g, false, err
 	}
-	if ok, err = p.fresh(w, r, g.session, g.user, g.page); !ok {
+	if ok, err = p.fresh(w, r, g.session, g.page); !ok {
 		return g, false, err
 	}
 	if lost && g.user.Phone.IsZero() {

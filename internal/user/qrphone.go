@@ -98,7 +98,7 @@ func (p *Pages) decideQR(w http.ResponseWriter, r *http.Request) error {
 	case decision != "allow":
 		return errMalformed.Describe("decision must be allow or deny")
 	case session.AuthTime.Before(q.ProvenAfter) || !mayCopy:
-		return p.signInFor(w, r, Flow{Return: page, LoginHint: u.Phone.E164()})
+		return p.signInFor(w, r, Flow{Return: page})
 	default:
 		q.State, q.SessionID = qrAllowed, session.ID
 	}

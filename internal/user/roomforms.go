@@ -165,7 +165,7 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return err
 	}
-	if ok, err := p.fresh(w, r, s, u, "/account/privacy"); !ok {
+	if ok, err := p.fresh(w, r, s, "/account/privacy"); !ok {
 		return err
 	}
 	text, err := p.Users.ExportOwn(r.Context(), u.ID)
