@@ -208,6 +208,7 @@ type Consent struct {
 	RedirectHost  string
 	Scopes        []string
 	Masked        string // who is signed in
+	Remembered    bool   // an answer of yes will not be asked for again
 }
 
 func (p Consent) facts() facts {

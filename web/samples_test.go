@@ -222,7 +222,7 @@ func samplesOf(logo string) map[string]Page {
 		"passkey-failed": PasskeySetup{Flow: "Zk3mP0aQ", Problem: &Problem{Code: "passkey_failed"}},
 		"consent": Consent{
 			Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Session: "0199c2", Client: *shop,
-			RedirectHost: "shop.example", Masked: masked,
+			RedirectHost: "shop.example", Masked: masked, Remembered: true,
 			Scopes: []string{"openid", "profile", "email", "phone", "address", "offline_access", "orders:read"},
 		},
 		"consent-brand": Consent{

@@ -46,6 +46,7 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) {
 		RedirectHost: redirectHost(q),
 		Scopes:       q.Scope,
 		Masked:       masked(v.user),
+		Remembered:   q.provesItsClient(),
 	})
 }
 
@@ -121,11 +122,17 @@ func (s *Server) allowConsent(w http.ResponseWriter, r *http.Request, f user.Flo
 	s.issue(w, r, q, v.session)
 }
 
-// consented says whether the person allowed this client all of these scopes
-// before. For an app that anybody could pretend to be the memory does not count
-// (RFC 8252 section 8.6): its redirect URI proves nothing about who listens.
+// provesItsClient says whether the answer reaches this client and nobody else. An app
+// that anybody could pretend to be (RFC 8252 section 8.6) is asked about every time:
+// its redirect URI proves nothing about who listens.
+func (q *authRequest) provesItsClient() bool {
+	return q.client.ApplicationType != "native" || !q.client.Public() || q.target.Scheme == "https"
+}
+
+// consented says whether the person allowed this client all of these scopes before,
+// where that counts.
 func (s *Server) consented(ctx context.Context, q *authRequest, userID string) (bool, error) {
-	if q.client.ApplicationType == "native" && q.client.Public() && q.target.Scheme != "https" {
+	if !q.provesItsClient() {
 		return false, nil
 	}
 	allowed, err := s.consent(ctx, userID, q.ClientID)

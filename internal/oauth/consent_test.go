@@ -156,7 +156,16 @@ func TestConsentOfUnprovableAppsIsNotRemembered(t *testing.T) {
 	b := w.browser(t)
 	q := ask("native", "http://127.0.0.1:4711/cb")
 	q.wantCode(b.post("/consent", b.consentForm(b.signIn(b.authorize(q), newNumber()), "allow")))
-	b.consentForm(b.authorize(q), "allow")
+	for i, asked := range []request{q, thirdRequest("scope", "openid phone")} {
+		to := b.authorize(asked).location()
+		if to.Path != "/consent" {
+			t.Fatalf("led to %s", to)
+		}
+		page := b.get(to.String() + "&lang=en").body
+		if got := strings.Contains(page, "we remember it"); got != (i == 1) {
+			t.Errorf("the page of %s says that the answer is remembered: %v", asked.Get("client_id"), got)
+		}
+	}
 }
 
 // Pages that are answered at once keep the scopes of all of them.

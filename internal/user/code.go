@@ -108,6 +108,9 @@ func (p *Pages) useCode(w http.ResponseWriter, r *http.Request, c codePage,
 	if err != nil {
 		return p.codeMistake(w, r, c, err)
 	}
+	if c.registers && !in.Created && len(c.flow.Request) == 0 && c.flow.Return == "" {
+		c.flow.Return = pathSecurity + "?done=registered_before" // else nobody learns that the password they chose is not theirs
+	}
 	return p.enter(w, r, c.flow, in, c.makesPasskeys)
 }
 
