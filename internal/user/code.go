@@ -276,8 +276,8 @@ func (p *Pages) renderCode(w http.ResponseWriter, r *http.Request, c codePage, s
 	}
 	p.Site.Render(w, r, status, web.Code{
 		Common: c.flow.common(r), Flow: c.flow.ID, Challenge: c.ref.ID, Client: c.flow.Client, Masked: masked,
-		ResendIn: seconds(time.Until(challenge.ResendAt)), ExpiresIn: seconds(time.Until(challenge.ExpiresAt)),
-		Status: challenge.Status, Reason: challenge.Reason, CanCancel: len(c.flow.Request) > 0,
+		ResendIn: seconds(time.Until(challenge.ResendAt)),
+		Status:   challenge.Status, Reason: challenge.Reason, CanCancel: len(c.flow.Request) > 0,
 		Check: s.check, Problem: s.problem, OfferPasskey: p.mayOffer(r),
 	})
 }
