@@ -81,7 +81,7 @@ type AccountSessions struct {
 	Sessions []BrowserSession // this browser's first
 	More     bool             // there are more than are shown
 	Minutes  int              // that an access token may live on, 0 to say nothing
-	Done     string           // "ended", "others_ended" or ""
+	Done     string           // as in AccountProfile
 }
 
 // BrowserSession is one signed-in browser.

@@ -122,3 +122,18 @@ func TestALanguageIsChosenForTheBrowser(t *testing.T) {
 		}
 	}
 }
+
+// Where a time of day is shown, the page says in which zone.
+func TestTimesOfDayHaveAZone(t *testing.T) {
+	s := newSite(t, Options{})
+	for name, p := range samples() {
+		for _, e := range s.editions {
+			doc := parseHTML(t, render(t, s, p, e.tag))
+			clocks := find(doc, func(n *html.Node) bool { return n.Data == "time" && attr(n, "title") != "" })
+			if len(clocks) > 0 && p.facts().template != "account-privacy" && // which shows days
+				!strings.Contains(text(doc), e.fixed["date.zone_note"]) {
+				t.Errorf("%s in %s shows times without their zone", name, e.tag)
+			}
+		}
+	}
+}

@@ -127,16 +127,32 @@ func (a assets) url(name string) (string, error) {
 }
 
 // Assets serves GET /assets/NAME.HASH.EXT: a name says its content, so it may
-// be kept for ever. Mount it at /assets/ without stripping the prefix.
+// be kept for ever. A page of another release, which a replica may still serve or
+// serve already, gets the file as it is here. Mount it at /assets/ without stripping
+// the prefix.
 func (s *Site) Assets() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		one, ok := s.assets.byURL[r.URL.Path]
-		if !ok {
-			http.NotFound(w, r)
+		if one, ok := s.assets.byURL[r.URL.Path]; ok {
+			one.serve(w, r, "public, max-age=31536000, immutable")
 			return
 		}
-		one.serve(w, r, "public, max-age=31536000, immutable")
+		if one, ok := s.assets.byName[unhashed(r.URL.Path)]; ok {
+			one.serve(w, r, "no-cache")
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		http.NotFound(w, r)
 	})
+}
+
+// unhashed is the file name of an asset's address, whatever its hash; "" if it is none.
+func unhashed(address string) string {
+	name, ok := strings.CutPrefix(address, assetPath)
+	parts := strings.Split(name, ".")
+	if !ok || len(parts) != 3 || len(parts[1]) != hashDigits || strings.Trim(parts[1], "0123456789abcdef") != "" {
+		return ""
+	}
+	return parts[0] + "." + parts[2]
 }
 
 // Favicon serves the mark at /favicon.ico, for browsers that ask unprompted.

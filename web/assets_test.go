@@ -63,10 +63,25 @@ func TestAssetsAreServedForEver(t *testing.T) {
 			t.Errorf("%s: POST: %d", name, post.Code)
 		}
 	}
-	for _, path := range []string{"/assets/", "/assets/dialtone.css", "/assets/dialtone.000000000000.css", "/assets/../site.go", "/dialtone.css", ""} {
-		if w := fetch(s, http.MethodGet, "http://id.example.com"+path, nil); w.Code != http.StatusNotFound {
-			t.Errorf("%q: %d", path, w.Code)
+	for _, path := range []string{"/assets/", "/assets/dialtone.css", "/assets/dialtone.00000000000.css", "/assets/dialtone.00000000000x.css", "/assets/nothing.000000000000.css", "/elsewhere/dialtone.000000000000.css", "/assets/../site.go", "/dialtone.css", ""} {
+		if w := fetch(s, http.MethodGet, "http://id.example.com"+path, nil); w.Code != http.StatusNotFound || w.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%q: %d, %v", path, w.Code, w.Header())
 		}
+	}
+}
+
+// While replicas of two releases serve, the page of one asks the other for its sheet:
+// it gets the one that is there, and nobody keeps that under the wrong name.
+func TestAssetsOfAnotherReleaseAreTheCurrentOnes(t *testing.T) {
+	s := newSite(t, Options{})
+	path, err := s.assets.url("dialtone.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	current := fetch(s, http.MethodGet, path, nil)
+	w := fetch(s, http.MethodGet, "/assets/dialtone.000000000000.css", nil)
+	if w.Code != http.StatusOK || w.Body.String() != current.Body.String() || w.Header().Get("Cache-Control") != "no-cache" {
+		t.Errorf("%d, %v", w.Code, w.Header())
 	}
 }
 

@@ -135,7 +135,7 @@ func TestScriptTellsWhatBecameOfTheMessage(t *testing.T) {
 	scene(parent, t, "and that it was not sent", pages, func(tb tab, st *stage) {
 		st.news = []string{`{"status":"failed","resend_in":0,"expires_in":290,"text":"Not sent."}`}
 		tb.sees(`[role="alert"]`)
-		tb.wants("location.pathname + location.search", "/login/code?flow=F&challenge=C&lang=en")
+		tb.wants("location.pathname + location.search", "/login/code?flow=F&challenge=C")
 		tb.wants("document.getElementById('resend-code').className", "main")
 		if n := st.questions(); n != 1 {
 			t.Errorf("%d questions, want 1", n)

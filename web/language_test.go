@@ -186,3 +186,20 @@ func TestRefusedFormsKnowTheirPage(t *testing.T) {
 		}
 	}
 }
+
+// What the script of a page loads by itself is nobody's choice of a language.
+func TestAPageThatLeavesByItselfChoosesNoLanguage(t *testing.T) {
+	s := newSite(t, Options{})
+	for name, p := range samples() {
+		doc := parseHTML(t, render(t, s, p, "en"))
+		for _, n := range find(doc, func(n *html.Node) bool { return attr(n, "data-page")+attr(n, "data-here")+attr(n, "data-renew") != "" }) {
+			for _, to := range []string{attr(n, "data-page"), attr(n, "data-here"), attr(n, "data-renew")} {
+				w := httptest.NewRecorder()
+				s.Render(w, httptest.NewRequest(http.MethodGet, "https://id.example.com"+to, nil), http.StatusOK, p)
+				if got := w.Result().Cookies(); len(got) != 0 {
+					t.Errorf("%s: %s sets %v", name, to, got)
+				}
+			}
+		}
+	}
+}

@@ -54,6 +54,7 @@ type Recycled struct {
 func (p Recycled) facts() facts {
 	return facts{
 		template: "recycled", common: p.Common, client: p.Client, problem: p.Problem, help: len(p.Proofs) == 0,
-		step: []Field{{"flow", p.Flow}}, path: "/login/recycled", script: "dialtone.js", popup: p.Client != nil,
+		fields: []string{"proof-password", "proof-totp", "proof-recovery_code"},
+		step:   []Field{{"flow", p.Flow}}, path: "/login/recycled", script: "dialtone.js", popup: p.Client != nil,
 	}
 }

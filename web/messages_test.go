@@ -20,7 +20,7 @@ var codes = []string{
 	"phone_invalid", "phone_region_unsupported", "agreement_required", "sms_too_soon", "sms_hourly_limit",
 	"sms_daily_limit", "sms_provider_unavailable", "sms_rejected", "sms_not_sent", "captcha_required", "captcha_failed", "sms_sign_in_stopped", "code_incorrect",
 	"code_incorrect_last", "code_expired", "code_attempts_exceeded", "account_closing", "number_recycled", "qr_code_invalid", "qr_expired", "qr_signed_out", "code_tries_limited", "account_disabled", "phone_taken", "phone_same", "phone_moved",
-	"flow_expired", "cookies_required", "rate_limited", "request_too_large", "unsupported_media_type",
+	"flow_expired", "cross_origin", "cookies_required", "rate_limited", "request_too_large", "unsupported_media_type",
 	"method_not_allowed", "not_found", "invalid_request", "server_error", "temporarily_unavailable",
 	"passkey_failed", "passkey_expired", "passkey_unknown", "passkey_cloned", "passkey_exists", "passkey_limit", "last_way_in",
 	"passkeys_unavailable", "reauthentication_required",
@@ -236,6 +236,22 @@ func TestRegionsHaveNamesInTheLanguageOfThePage(t *testing.T) {
 		for i, e := range s.editions {
 			if got := e.region(iso); got != want[i] {
 				t.Errorf("region %q in %s: %q, want %q", iso, e.tag, got, want[i])
+			}
+		}
+	}
+}
+
+// Errors are sentences, and all end as sentences do.
+func TestErrorsEndAsSentences(t *testing.T) {
+	for tag, stop := range map[string]string{"en": ".", "zh-CN": "。"} {
+		texts := raw(t, tag)
+		for _, code := range codes {
+			text, plain := texts[code]
+			if !plain {
+				text = texts[code+".other"]
+			}
+			if !strings.HasSuffix(text, stop) {
+				t.Errorf("%s: %s is %q", tag, code, text)
 			}
 		}
 	}

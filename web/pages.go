@@ -107,7 +107,6 @@ type Code struct {
 	Client          *Client
 	Masked          string
 	ResendIn        int    // seconds until a re-send is allowed
-	ExpiresIn       int    // seconds the code stays valid
 	Status          string // "sending", "sent", "unknown", "delivered", "undelivered"; "" shows nothing
 	Reason          string // of "undelivered": "off", "number", "blocked", "limited" or ""
 	CanCancel       bool
@@ -141,7 +140,7 @@ type Password struct {
 func (p Password) facts() facts {
 	return facts{
 		template: "password", common: p.Common, client: p.Client, problem: p.Problem,
-		fields: []string{"agree"}, step: []Field{{"flow", p.Flow}}, path: "/login/password", script: "signin.js", popup: p.Client != nil,
+		fields: []string{"agree", "password"}, step: []Field{{"flow", p.Flow}}, path: "/login/password", script: "signin.js", popup: p.Client != nil,
 	}
 }
 

@@ -356,7 +356,7 @@ func TestProblemsAreTiedToTheirField(t *testing.T) {
 	s := newSite(t, Options{})
 	for name, field := range map[string]string{
 		"login-regions": "phone", "login-agree": "agree", "code-last": "code", "login-limit": "", "code-spent": "",
-		"password-wrong": "", "password-limit": "", "password-agree": "agree", "register-regions": "phone", "register-short": "password", "register-wrong": "code", "register-spent": "",
+		"password-wrong": "password", "recycled-wrong": "proof-recovery_code", "password-limit": "", "password-agree": "agree", "register-regions": "phone", "register-short": "password", "register-wrong": "code", "register-spent": "",
 		"account-prove-totp": "proof-totp", "account-lost-wrong": "proof-password", "account-phone-taken": "phone", "account-phone-code-wrong": "code",
 		"account-phone-code-spent": "", "account-password-common": "password", "account-password-wrong": "current", "account-totp-wrong": "totp-code",
 		"account-passkeys-failed": "", "account-username-taken": "username", "account-email-bad": "email",

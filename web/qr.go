@@ -52,7 +52,9 @@ type QRResult struct {
 	State string // "allowed", "done", "declined", "expired", or "taken" by another account
 }
 
-func (p QRResult) facts() facts { return facts{template: "qr-result", common: p.Common, script: "dialtone.js"} }
+func (p QRResult) facts() facts {
+	return facts{template: "qr-result", common: p.Common, script: "dialtone.js"}
+}
 
 // QRTyped is /qr, for the code that is typed instead of scanned: ids page-qr-typed,
 // qr-typed, qr-find.

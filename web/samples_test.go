@@ -42,7 +42,7 @@ func samplesOf(logo string) map[string]Page {
 	}
 	code := Code{
 		Common: Common{FormAction: "https://shop.example"}, Flow: "Zk3mP0aQ", Challenge: "0199c1", Client: shop,
-		Masked: masked, ExpiresIn: 300, Status: "sent", CanCancel: true,
+		Masked: masked, Status: "sent", CanCancel: true,
 	}
 	loginWith := func(change func(*Login)) Login { l := login; change(&l); return l }
 	codeWith := func(change func(*Code)) Code { c := code; change(&c); return c }
@@ -195,7 +195,7 @@ func samplesOf(logo string) map[string]Page {
 		"password":        password,
 		"password-direct": Password{Flow: "Zk3mP0aQ"},
 		"password-wrong": passwordWith(func(p *Password) {
-			p.Identifier, p.Agreed, p.Problem = "Ann&a", true, &Problem{Code: "credentials_incorrect"}
+			p.Identifier, p.Agreed, p.Problem = "Ann&a", true, &Problem{Code: "credentials_incorrect", Field: "password"}
 		}),
 		"password-limit": passwordWith(func(p *Password) {
 			p.Identifier, p.Problem = "anna", &Problem{Code: "rate_limited", RetryAfter: 4 * time.Second}
@@ -259,6 +259,9 @@ func samplesOf(logo string) map[string]Page {
 		"recycled":    Recycled{Flow: "Zk3mP0aQ", Client: shop},
 		"recycled-proofs": Recycled{
 			Flow: "Zk3mP0aQ", Proofs: []string{"password", "totp", "recovery_code", "passkey"}, Problem: &Problem{Code: "rate_limited"},
+		},
+		"recycled-wrong": Recycled{
+			Flow: "Zk3mP0aQ", Proofs: []string{"password", "recovery_code"}, Problem: &Problem{Code: "factor_incorrect", Field: "proof-recovery_code"},
 		},
 		"account": Account{
 			Nickname: "小满 🌾", Masked: masked, Since: noon.AddDate(0, -3, 0), Device: Device{Browser: "Chrome", OS: "Android", Handheld: true}, SignedInAt: noon,

@@ -62,7 +62,7 @@ func (s *Site) support(f facts, c *clientView) *supportView {
 // aboutAccount says whether a problem is one of the account, with which its text
 // sends people to the service: nobody else may know of it, or could help.
 func aboutAccount(code string) bool {
-	return code == "sms_sign_in_stopped" || code == "account_disabled"
+	return code == "sms_sign_in_stopped" || code == "account_disabled" || code == "phone_taken"
 }
 
 // psbURL is where the record of a number of the public security bureau can be read.

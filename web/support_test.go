@@ -59,7 +59,10 @@ func TestAccountMattersAreTheServicesOwn(t *testing.T) {
 // A page that says "contact support" says how.
 func TestNobodyIsSentToSupportWithoutAnAddress(t *testing.T) {
 	s := newSite(t, Options{SupportContact: "tel:+862100000000"})
-	pages := []Page{Recycled{}, AccountProve{}, AccountProve{Lost: true}}
+	pages := []Page{
+		Recycled{}, AccountProve{}, AccountProve{Lost: true},
+		AccountPhone{New: true, Problem: &Problem{Code: "phone_taken", Field: "phone"}},
+	}
 	for _, code := range []string{"account_disabled", "sms_sign_in_stopped"} {
 		p := &Problem{Code: code}
 		pages = append(pages, Login{Problem: p}, Code{Problem: p}, Password{Problem: p}, Register{Problem: p}, Register{Challenge: "C", Problem: p},

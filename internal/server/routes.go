@@ -7,6 +7,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
+	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/user"
 	"github.com/dialtone-id/dialtone/web"
 )
@@ -50,6 +51,8 @@ func (s *Server) routes(dev bool) http.Handler {
 	return r
 }
 
+var errCrossOrigin = fault.New(http.StatusForbidden, "cross_origin", "this form was sent by another site")
+
 // sameOrigin refuses state-changing requests that a browser says come from
 // elsewhere (Sec-Fetch-Site, Origin). Behind it stand SameSite cookies and flows
 // bound to their browser, for browsers that say nothing.
@@ -59,7 +62,7 @@ func (s *Server) sameOrigin(next http.Handler) http.Handler {
 		panic("server: issuer was validated: " + err.Error())
 	}
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.showError(w, r, http.StatusForbidden, "cross_origin", "this form was sent by another site")
+		s.showError(w, r, errCrossOrigin.Status, errCrossOrigin.Code, errCrossOrigin.Description)
 	}))
 	guarded := guard.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -109,6 +109,9 @@ func (p *Pages) useCode(w http.ResponseWriter, r *http.Request, c codePage,
 	if err != nil {
 		return p.codeMistake(w, r, c, err)
 	}
+	if c.registers && !in.Created && len(c.flow.Request) == 0 && c.flow.Return == "" {
+		c.flow.Return = pathSecurity + "?done=registered_before" // else nobody learns that the password they chose is not theirs
+	}
 	return p.enter(w, r, c.flow, in, c.makesPasskeys)
 }
 
@@ -275,8 +278,8 @@ func (p *Pages) renderCode(w http.ResponseWriter, r *http.Request, c codePage, s
 	}
 	p.Site.Render(w, r, status, web.Code{
 		Common: c.flow.common(r), Flow: c.flow.ID, Challenge: c.ref.ID, Client: c.flow.Client, Masked: masked,
-		ResendIn: seconds(time.Until(challenge.ResendAt)), ExpiresIn: seconds(time.Until(challenge.ExpiresAt)),
-		Status: challenge.Status, Reason: challenge.Reason, CanCancel: len(c.flow.Request) > 0,
+		ResendIn: seconds(time.Until(challenge.ResendAt)),
+		Status:   challenge.Status, Reason: challenge.Reason, CanCancel: len(c.flow.Request) > 0,
 		Check: s.check, Problem: s.problem, OfferPasskey: p.mayOffer(r),
 	})
 }

@@ -175,7 +175,11 @@ func (p *Pages) prove(w http.ResponseWriter, r *http.Request, h heldPage) error 
 		if !ok {
 			return err
 		}
-		return p.renderRecycled(w, r, h.flow, bad.Status, problem(bad, ""))
+		field := ""
+		if errors.Is(err, ErrCredentials) || errors.Is(err, ErrFactorIncorrect) {
+			field = "proof-" + name
+		}
+		return p.renderRecycled(w, r, h.flow, bad.Status, problem(bad, field))
 	}
 	h.flow.held.AMR, h.flow.held.ACR = together(h.flow.held.AMR, name), ACRTwoFactors
 	return p.decide(w, r, h.flow, p.Users.claim)

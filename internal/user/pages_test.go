@@ -285,3 +285,13 @@ func TestAProviderThatIsAwayShowsTheFormAgain(t *testing.T) {
 		t.Error("what was typed is lost")
 	}
 }
+
+// Who agrees to terms can see which ones those were.
+func TestLegalTextsSayTheirVersion(t *testing.T) {
+	h := newHouse(t, dbtest.Open(t))
+	for _, path := range []string{"/legal/terms", "/legal/privacy"} {
+		if page := h.browser().get(path); !strings.Contains(page.body, termsOfTest) {
+			t.Errorf("%s does not say %s", path, termsOfTest)
+		}
+	}
+}

@@ -82,7 +82,7 @@ func TestAPersonSignsInByPassword(t *testing.T) {
 		w.types("#identifier", name)
 		w.types("#password", otherPassword)
 		w.presses("#sign-in")
-		w.says(`[role="alert"]`, "账号或密码不正确，请检查后重试，或用验证码登录", "The account or the password isn't right. Check both, or sign in with a code.")
+		w.says(`[role="alert"]`, "账号或密码不正确，请检查后重试，或用验证码登录。", "The account or the password isn't right. Check both, or sign in with a code.")
 		w.reads("#page-password", "密码登录", "Sign in with a password")
 		w.holds("#identifier", name)
 		w.holds("#password", "")
@@ -105,7 +105,7 @@ func TestAPersonRegisters(t *testing.T) {
 		if w.view.Script {
 			w.presses("#agree-continue") // the dialog asks
 		} else {
-			w.says("#agree-error", "请先阅读并同意用户协议和隐私政策", "Please read and agree to the Terms and the Privacy Policy first.")
+			w.says("#agree-error", "请先阅读并同意用户协议和隐私政策。", "Please read and agree to the Terms and the Privacy Policy first.")
 			w.holds("#phone", fixture(i)[3:])
 			w.presses("#agree")
 			w.presses("#send-code")
@@ -116,13 +116,13 @@ func TestAPersonRegisters(t *testing.T) {
 		w.types("#code", testCode)
 		w.types("#password", "woaini1314")
 		w.presses("#register")
-		w.says("#password-error", "这个密码太容易被猜到，请换一个", "That password is easy to guess. Please choose another one.")
+		w.says("#password-error", "这个密码太容易被猜到，请换一个。", "That password is easy to guess. Please choose another one.")
 		w.reads("#page-register", "注册", "Register")
 		w.holds("#password", "")
 		w.types("#code", "000000")
 		w.types("#password", goodPassword)
 		w.presses("#register")
-		w.says("#code-error", "验证码不正确，请重新输入", "That code isn't right. Check the text message and try again.")
+		w.says("#code-error", "验证码不正确，请重新输入。", "That code isn't right. Check the text message and try again.")
 		w.types("#code", testCode)
 		w.types("#password", goodPassword+"\r")
 		w.sees("#page-account")
@@ -140,7 +140,7 @@ func TestAPersonRegisters(t *testing.T) {
 		w.types("#code", testCode)
 		w.types("#password", otherPassword)
 		w.presses("#register")
-		w.sees("#page-account")
+		w.says("#page-account-security .done", "你已有使用该手机号的账号，现在已登录；刚才填写的密码没有生效", "You had an account with this number already, and are signed in to it. The password that you just typed was not set.")
 		w.does(chromedp.NavigateBack()) // nothing is asked for again
 		w.sees("#page-account")
 		if _, err := h.byPassword(fixture(i), goodPassword); err != nil {

@@ -62,8 +62,11 @@ func (p *Pages) checkPassword(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		field := ""
-		if errors.Is(err, errAgreementRequired) {
+		switch {
+		case errors.Is(err, errAgreementRequired):
 			field = "agree"
+		case errors.Is(err, ErrCredentials):
+			field = "password"
 		}
 		p.renderPassword(w, r, f, bad.Status, typed, problem(bad, field))
 		return nil

@@ -224,7 +224,7 @@ func TestAFurtherProofOpensTheAccount(t *testing.T) {
 		answer := func(proof, typed string) reply {
 			return b.post("/login/recycled", url.Values{"flow": {flow}, "decision": {"mine"}, "proof": {proof}, "typed": {typed}})
 		}
-		answer("totp", "wrong").wants(t, http.StatusUnprocessableEntity, "page-recycled")
+		answer("totp", "wrong").wants(t, http.StatusUnprocessableEntity, "proof-totp-error")
 		answer("password", "right").fault(t, http.StatusBadRequest, "invalid_request")
 		answer("passkey", "right").fault(t, http.StatusBadRequest, "invalid_request")
 		if b.cookie(sessionName) != "" {

@@ -99,7 +99,8 @@ func (p *Pages) removePicture(w http.ResponseWriter, r *http.Request) error {
 }
 
 // servePicture is GET /account/picture/ID, for everybody who knows the address:
-// clients show it on their pages. What an address shows never changes.
+// clients show it on their pages. What an address shows never changes, so a browser
+// may keep it; a shared cache may not, it would not notice an erasure.
 func (p *Pages) servePicture(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	made, err := p.Users.Picture(r.Context(), chi.URLParam(r, "id"))
@@ -114,7 +115,7 @@ func (p *Pages) servePicture(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Set("Content-Type", made.Type)
 	h.Set("Content-Length", strconv.Itoa(len(made.Data)))
-	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	h.Set("Cache-Control", "private, max-age=31536000, immutable")
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	_, _ = w.Write(made.Data)

@@ -219,7 +219,7 @@ func unknownIsGone(err error) error {
 func (p *Pages) showLegal(kind string) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		p.Site.Render(w, r, http.StatusOK, web.Legal{
-			Common: web.Common{RequestID: CallerOf(r.Context()).RequestID}, Kind: kind,
+			Common: web.Common{RequestID: CallerOf(r.Context()).RequestID}, Kind: kind, Version: p.AgreementVersion,
 		})
 		return nil
 	}

@@ -202,7 +202,7 @@ func TestPicturesAreTakenAndServed(t *testing.T) {
 		}
 		r := h.browser().get(path) // anybody
 		if r.status != http.StatusOK || r.header.Get("Content-Type") != "image/png" || !strings.HasPrefix(r.body, "\x89PNG") ||
-			r.header.Get("Cache-Control") != "public, max-age=31536000, immutable" || r.header.Get("Cross-Origin-Resource-Policy") != "cross-origin" ||
+			r.header.Get("Cache-Control") != "private, max-age=31536000, immutable" || r.header.Get("Cross-Origin-Resource-Policy") != "cross-origin" ||
 			len(r.header["Set-Cookie"]) != 0 {
 			t.Errorf("%d %v", r.status, r.header)
 		}

@@ -64,7 +64,9 @@ func TestOfTwoLastWaysOneStays(t *testing.T) {
 		var errs [2]error
 		var wait sync.WaitGroup
 		wait.Go(func() { errs[0] = h.users.RemovePassword(context.Background(), u.ID, By{Actor: "user:" + u.ID}) })
-		wait.Go(func() { errs[1] = h.users.RemovePasskey(context.Background(), u.ID, key.credentialID(), By{Actor: "user:" + u.ID}) })
+		wait.Go(func() {
+			errs[1] = h.users.RemovePasskey(context.Background(), u.ID, key.credentialID(), By{Actor: "user:" + u.ID})
+		})
 		wait.Wait()
 		if errors.Is(errs[0], ErrLastWayIn) == errors.Is(errs[1], ErrLastWayIn) {
 			t.Errorf("%v", errs)

@@ -91,11 +91,11 @@ func checkNames(c *Client) error {
 	return nil
 }
 
-// isPlainText refuses control characters, line separators and the marks that reverse the direction of text,
-// with which a name can pose as another on the consent page.
+// isPlainText refuses control characters, line separators and what nobody sees, such as the marks that reverse the
+// direction of text, with which a name can pose as another on the consent page.
 func isPlainText(s string, limit int) bool {
 	return len(s) <= limit && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
-		return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
+		return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point)
 	})
 }
 

@@ -68,6 +68,8 @@ func TestValidateNamesTheMember(t *testing.T) {
 		"client_name": {
 			func(c *Client) { c.Name = "a\nb" },
 			func(c *Client) { c.Name = "pay\u202epal" },
+			func(c *Client) { c.Name = "pay\u200bpal" },
+			func(c *Client) { c.Name = "pay\u3164pal" },
 			func(c *Client) { c.Name = "pay\u2028pal" },
 			func(c *Client) { c.Name = "\xff" },
 			func(c *Client) { c.Name = strings.Repeat("a", 10<<10) },
