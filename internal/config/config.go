@@ -139,6 +139,8 @@ type Sessions struct {
 type Passkeys struct {
 	Enabled bool `yaml:"enabled" env:"ENABLED" doc:"let people add passkeys and sign in with them; they belong to the issuer's host, which must be a name"`
 	Offer   bool `yaml:"offer" env:"OFFER" doc:"offer a passkey after a sign-in by code, where the device can make one, once in 30 days at most"`
+
+	AndroidOrigins []string `yaml:"android_origins" env:"ANDROID_ORIGINS" doc:"Android apps of yours that sign people in by passkey: android:apk-key-hash: and the SHA-256 of the signing certificate in base64url without padding"`
 }
 
 // Accounts says when an account ends, and when a number alone is not enough for one.

@@ -127,7 +127,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Server, err error)
 		return nil, fmt.Errorf("start the human check: %w", err)
 	}
 	if c.Passkeys.Enabled {
-		if err := s.core.Users.EnablePasskeys(c.Issuer, c.ServiceName, s.short); err != nil {
+		if err := s.core.Users.EnablePasskeys(c.Issuer, c.ServiceName, s.short, c.Passkeys.AndroidOrigins...); err != nil {
 			return nil, fmt.Errorf("enable passkeys: %w", err)
 		}
 	}

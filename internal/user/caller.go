@@ -3,6 +3,7 @@ package user
 import (
 	"context"
 	"net/netip"
+	"strings"
 )
 
 // Caller is what the server knows of whoever sent a request.
@@ -50,4 +51,29 @@ func textOf(a netip.Addr) string {
 		return ""
 	}
 	return a.Unmap().String()
+}
+
+// readablePrefix writes the part of an address that prefixOf keeps as people know
+// addresses: "198.51.100.*".
+func readablePrefix(prefix string) string {
+	address, _, _ := strings.Cut(prefix, "/")
+	switch {
+	case address == "":
+		return ""
+	case strings.Contains(address, ":"):
+		return strings.TrimRight(address, ":") + ":*"
+	}
+	return strings.TrimSuffix(address, "0") + "*"
+}
+
+// networkOf is what counts as one address: all of IPv4; of IPv6 a /64, which is one
+// household.
+func networkOf(a netip.Addr) []byte {
+	a = a.Unmap().WithZone("")
+	if a.Is6() {
+		if network, err := a.Prefix(64); err == nil {
+			a = network.Addr()
+		}
+	}
+	return a.AsSlice()
 }

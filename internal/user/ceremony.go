@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -37,6 +38,9 @@ const (
 	ceremonyGet    = "get"
 )
 
+// androidOrigin begins what an Android app says in place of an origin.
+const androidOrigin = "android:apk-key-hash:"
+
 // relyingParty is what ceremonies need; the zero value means that there are none.
 type relyingParty struct {
 	webauthn *webauthn.WebAuthn
@@ -45,8 +49,11 @@ type relyingParty struct {
 
 // EnablePasskeys lets people add passkeys and sign in with them, under the host
 // of the issuer. It is called before anybody is served. An issuer whose host is
-// an address stays without: browsers make passkeys for names only.
-func (s *Service) EnablePasskeys(issuer, serviceName string, short ephemeral.Store) error {
+// an address stays without: browsers make passkeys for names only. apps are the
+// origins of Android apps of ours, "android:apk-key-hash:" and the SHA-256 of the
+// certificate that one is signed with, in base64url; there it is the app that
+// vouches for where a passkey is used.
+func (s *Service) EnablePasskeys(issuer, serviceName string, short ephemeral.Store, apps ...string) error {
 	u, err := url.Parse(issuer)
 	if err != nil {
 		return fmt.Errorf("issuer: %w", err)
@@ -54,9 +61,15 @@ func (s *Service) EnablePasskeys(issuer, serviceName string, short ephemeral.Sto
 	if _, err := netip.ParseAddr(u.Hostname()); err == nil {
 		return nil
 	}
+	for _, app := range apps {
+		hash, ok := strings.CutPrefix(app, androidOrigin)
+		if raw, err := base64.RawURLEncoding.Strict().DecodeString(hash); !ok || err != nil || len(raw) != sha256.Size {
+			return fmt.Errorf("%q is no origin of an Android app", app)
+		}
+	}
 	required := true
 	w, err := webauthn.New(&webauthn.Config{
-		RPID: u.Hostname(), RPDisplayName: serviceName, RPOrigins: []string{u.Scheme + "://" + u.Host},
+		RPID: u.Hostname(), RPDisplayName: serviceName, RPOrigins: []string{u.Scheme + "://" + u.Host}, RPOpaqueOrigins: apps,
 		AttestationPreference: protocol.PreferNoAttestation,
 		AuthenticatorSelection: protocol.AuthenticatorSelection{
 			ResidentKey: protocol.ResidentKeyRequirementRequired, RequireResidentKey: &required,

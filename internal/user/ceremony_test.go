@@ -87,6 +87,33 @@ func TestAddingPasskeys(t *testing.T) {
 	})
 }
 
+// An Android app says which certificate it is signed with in place of an origin.
+func TestAndroidAppsAreListed(t *testing.T) {
+	h := newHouse(t, dbtest.Open(t))
+	key, b := newAuthenticator(t), h.browser()
+	b.signIn(fixture(0))
+	b.addPasskey(key)
+	key.origin = "android:apk-key-hash:47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+	if _, err := h.byKey(key); !errors.Is(err, ErrPasskeyFailed) {
+		t.Errorf("an app that is not listed: %v", err)
+	}
+	for _, odd := range []string{"https://app.example", "android:apk-key-hash:", "android:apk-key-hash:47DEQpj8", key.origin + "="} {
+		if err := h.users.EnablePasskeys(issuer, "Dialtone", h.short, odd); err == nil {
+			t.Errorf("%s is taken", odd)
+		}
+	}
+	if err := h.users.EnablePasskeys(issuer, "Dialtone", h.short, key.origin); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.byKey(key); err != nil {
+		t.Errorf("a listed app: %v", err)
+	}
+	key.origin = issuer
+	if _, err := h.byKey(key); err != nil {
+		t.Errorf("a browser: %v", err)
+	}
+}
+
 func TestPasskeysNeedANameForAHost(t *testing.T) {
 	for address, want := range map[string]bool{
 		"https://id.example": true, "http://localhost:8080": true, "http://127.0.0.1:8080": false, "https://[2001:db8::1]:8443": false,

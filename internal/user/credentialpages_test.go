@@ -202,6 +202,12 @@ func TestAnAppIsSetUpAndCodesAreShown(t *testing.T) {
 		if err := h.users.UseRecoveryCode(t.Context(), u.ID, codes[6]); err == nil {
 			t.Error("an old code still works")
 		}
+		b.get(pathRecovery+"/codes").wants(t, http.StatusOK, "recovery-codes")
+		if _, err := h.users.NewRecoveryCodes(t.Context(), u.ID, operatorBy); err != nil { // as the button pressed twice does
+			t.Fatal(err)
+		}
+		b.get(pathRecovery+"/codes").leads(t, pathRecovery)
+		b.get(pathRecovery+"/codes.txt").leads(t, pathRecovery)
 		b.post(pathTOTP, url.Values{}).leads(t, pathTOTP+"/confirm")
 		e2, err := h.users.WaitingTOTP(t.Context(), u.ID, "Dialtone", "x")
 		if err != nil || e2.Secret == e.Secret {

@@ -116,12 +116,6 @@ func (s *Service) spendOwn(ctx context.Context, act, userID string, most int64, 
 }
 
 func (s *Service) spendAddress(ctx context.Context, a netip.Addr) (refund func(context.Context), err error) {
-	a = a.Unmap().WithZone("")
-	if a.Is6() { // a /64 is one household
-		if p, err := a.Prefix(64); err == nil {
-			a = p.Addr()
-		}
-	}
-	key := base64.RawURLEncoding.EncodeToString(s.vault.Index(labelFailures, []byte("address|"+string(a.AsSlice()))))
+	key := base64.RawURLEncoding.EncodeToString(s.vault.Index(labelFailures, []byte("address|"+string(networkOf(a)))))
 	return s.spend(ctx, ephemeral.Limit{Key: "password:address:" + key, Max: perAddress, Per: failureWindow})
 }

@@ -127,16 +127,9 @@ func (p *Pages) spendQuestion(r *http.Request) error {
 	return nil
 }
 
-// addressTag is an address as limits know it: a keyed hash of all of IPv4 or of a
-// /64 of IPv6.
+// addressTag is an address as limits know it: a keyed hash.
 func (s *Service) addressTag(a netip.Addr) string {
-	a = a.Unmap().WithZone("")
-	if a.Is6() {
-		if prefix, err := a.Prefix(64); err == nil {
-			a = prefix.Addr()
-		}
-	}
-	return base64.RawURLEncoding.EncodeToString(s.vault.Index("address", a.AsSlice()))
+	return base64.RawURLEncoding.EncodeToString(s.vault.Index("address", networkOf(a)))
 }
 
 // checkPasskey is POST /login/passkey: the right answer signs in, as the right

@@ -332,7 +332,7 @@ func TestALostStoreMeansStartingAgain(t *testing.T) {
 		t.Errorf("status: %d", r.status)
 	}
 	d.shows(qrExpired)
-	d.finish().fault(t, http.StatusServiceUnavailable, "temporarily_unavailable")
+	d.finish().to(t)
 	phone.scan(d).wants(t, http.StatusGone, "page-qr-result")
 	phone.decide(d, "allow").to(t)
 	store.away.Store(false)

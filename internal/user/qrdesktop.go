@@ -200,10 +200,10 @@ func (p *Pages) finishQR(w http.ResponseWriter, r *http.Request) error {
 	q, err := p.qrOf(r.Context(), g)
 	if err == nil && q.State == qrAllowed {
 		q, err = p.takeQR(r.Context(), g.id, q)
-	}
-	if errors.Is(err, fault.Unavailable) { // the page would at once send the form again
-		p.showError(w, r, g.flow, p.faultOf(r.Context(), err), g.path())
-		return nil
+		if errors.Is(err, fault.Unavailable) { // what can be read still would have the page send the form again at once
+			p.showError(w, r, g.flow, p.faultOf(r.Context(), err), g.path())
+			return nil
+		}
 	}
 	if err != nil && !isQRLost(err) {
 		return err

@@ -34,13 +34,13 @@ func (p *Pages) showQRConfirm(w http.ResponseWriter, r *http.Request) error {
 	case q.State != qrScanned:
 		return p.renderQRResult(w, r, http.StatusOK, q.State)
 	}
-	browser, system := describeAgent(q.UserAgent)
+	device := deviceOf(q.UserAgent)
 	masked := ""
 	if !u.Phone.IsZero() {
 		masked = u.Phone.String()
 	}
 	p.Site.Render(w, r, http.StatusOK, web.QRConfirm{
-		Common: Flow{}.common(r), Request: id, Client: q.Client, Masked: masked, Browser: browser, System: system,
+		Common: Flow{}.common(r), Request: id, Client: q.Client, Masked: masked, Browser: device.Browser, System: device.OS,
 		Address: readablePrefix(q.Address), Since: q.At, Ago: seconds(time.Since(q.At)),
 	})
 	return nil

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -110,7 +109,7 @@ func qrBrowser(f Flow) []byte {
 // newQR begins a request for the flow's browser and returns its id.
 func (p *Pages) newQR(r *http.Request, f Flow) (string, error) {
 	ctx := r.Context()
-	if err := p.spendQR(ctx, "draw", qrNetwork(CallerOf(ctx).Address), qrPerAddress); err != nil {
+	if err := p.spendQR(ctx, "draw", networkOf(CallerOf(ctx).Address), qrPerAddress); err != nil {
 		return "", err
 	}
 	q := qrRequest{
@@ -225,17 +224,6 @@ func (p *Pages) spendQR(ctx context.Context, use string, who []byte, most int64)
 		return errQRLimited.After(d.RetryAfter)
 	}
 	return nil
-}
-
-// qrNetwork is what counts as one address: all of IPv4, a /64 of IPv6.
-func qrNetwork(a netip.Addr) []byte {
-	a = a.Unmap().WithZone("")
-	if a.Is6() {
-		if network, err := a.Prefix(64); err == nil {
-			a = network.Addr()
-		}
-	}
-	return a.AsSlice()
 }
 
 // qrAlphabet has no vowels, so that no code is a word, and nothing that looks like

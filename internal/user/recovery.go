@@ -58,6 +58,20 @@ func (s *Service) recoveryLookup(userID, code string) []byte {
 	return s.vault.Index(labelRecovery, []byte(userID+"|"+code))
 }
 
+// hasRecoveryCodes says whether codes are those of the account, used or not.
+func (s *Service) hasRecoveryCodes(ctx context.Context, userID string, codes []string) (bool, error) {
+	if len(codes) == 0 {
+		return false, nil
+	}
+	var n int
+	err := s.db.QueryRow(ctx, `SELECT count(*) FROM recovery_codes WHERE user_id = $1 AND lookup = $2`,
+		userID, s.recoveryLookup(userID, strings.ReplaceAll(codes[0], "-", ""))).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("look for recovery codes: %w", err)
+	}
+	return n > 0, nil
+}
+
 // UseRecoveryCode uses one up. How it is grouped and whether it is written in
 // capitals does not matter, nor do 0, 1 and 8, which no code has, for O, I and B.
 // Faults: ErrFactorIncorrect, ErrTooManyTries.

@@ -197,6 +197,11 @@ func (p *Pages) handedOver(w http.ResponseWriter, r *http.Request) (u User, code
 		see(w, r, pathRecovery, nil)
 		return u, nil, false, nil
 	}
+	// The button was pressed twice, or elsewhere too, and these were replaced.
+	if stands, err := p.Users.hasRecoveryCodes(r.Context(), u.ID, given.Codes); err != nil || !stands {
+		see(w, r, pathRecovery, nil)
+		return u, nil, false, err
+	}
 	return u, given.Codes, true, nil
 }
 
