@@ -17,10 +17,8 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/dialtone-id/dialtone/internal/db"
-	"github.com/dialtone-id/dialtone/internal/ephemeral"
 	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/oauth/client"
-	"github.com/dialtone-id/dialtone/internal/sms"
 	"github.com/dialtone-id/dialtone/internal/user"
 )
 
@@ -62,7 +60,6 @@ type operation struct {
 	members []string // of the JSON object that it takes; nil if it takes none
 	patch   bool     // the object is a JSON merge patch (RFC 7396), in which null removes
 	change  func(*huma.Operation)
-	hourly  int64 // requests that an account may make in an hour, 0 for any number
 
 	required []string // of members, as the document says
 }
@@ -140,19 +137,12 @@ func serve[I, O any](a *accountAPI, o operation, handle func(context.Context, ca
 		op.Middlewares = append(op.Middlewares, a.strictBody(&o))
 		op.RequestBody = &huma.RequestBody{}
 	}
-	if o.hourly > 0 {
-		limited(&op)
-	}
 	if o.change != nil {
 		o.change(&op)
 	}
 	huma.Register(a.api, op, func(ctx context.Context, in *I) (*O, error) {
 		c, _ := ctx.Value(callKey{}).(call)
-		var out *O
-		err := a.s.spendHourly(ctx, o, c.userID())
-		if err == nil {
-			out, err = handle(ctx, c, in)
-		}
+		out, err := handle(ctx, c, in)
 		if errors.Is(err, db.ErrNotFound) {
 			err = errNothingThere.Because(err)
 		}
@@ -167,21 +157,6 @@ func serve[I, O any](a *accountAPI, o operation, handle func(context.Context, ca
 		return out, nil
 	})
 	o.describe(op, a.api.OpenAPI().Components.Schemas)
-}
-
-// spendHourly counts a request of an account.
-func (s *Server) spendHourly(ctx context.Context, o operation, userID string) error {
-	if o.hourly == 0 {
-		return nil
-	}
-	d, err := s.short.Spend(ctx, []ephemeral.Limit{{Key: "account:" + o.id + ":" + userID, Max: o.hourly, Per: time.Hour}})
-	if err != nil {
-		return fault.Unavailable.Because(fmt.Errorf("count a request for %s: %w", o.id, err)).After(5 * time.Second)
-	}
-	if !d.Allowed {
-		return sms.ErrRateLimited.After(d.RetryAfter)
-	}
-	return nil
 }
 
 // describe amends what huma made of the operation, and takes over what is required.

@@ -201,7 +201,7 @@ func mayMiss(o *huma.Operation) { o.Errors = append(o.Errors, http.StatusNotFoun
 func limited(o *huma.Operation) { o.Errors = append(o.Errors, http.StatusTooManyRequests) }
 func mayMissOrConflict(o *huma.Operation) {
 	mayMiss(o)
-	conflicts(o)
+	o.Errors = append(o.Errors, http.StatusConflict)
 }
 func conflicts(o *huma.Operation) {
 	o.Errors = append(o.Errors, http.StatusConflict, http.StatusTooManyRequests)

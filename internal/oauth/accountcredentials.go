@@ -121,7 +121,7 @@ func (a *accountAPI) credentials() {
 	})
 	serve(a, operation{
 		id: "put-password", method: http.MethodPut, path: "/password",
-		summary: "Set or change the password; a change ends every other session and every grant, that of the app too", fresh: true, strong: true, members: []string{"password"}, hourly: 20,
+		summary: "Set or change the password; a change ends every other session and every grant, that of the app too", fresh: true, strong: true, members: []string{"password"}, change: limited,
 	}, func(ctx context.Context, c call, in *passwordInput) (*nothing, error) {
 		return nil, users.SetPassword(ctx, c.userID(), in.Body.Password, c.by())
 	})

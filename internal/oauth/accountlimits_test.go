@@ -15,22 +15,29 @@ func TestAccountAPILimitsWork(t *testing.T) {
 		status                          int
 		code                            string
 	}{
-		{30, http.MethodPut, "/picture", "image/png", "no picture", 422, "picture_unreadable"},
-		{20, http.MethodPut, "/password", "application/json", `{"password":"short"}`, 422, "password_too_short"},
-		{100, http.MethodPatch, "/profile", "application/json", `{"locale":"!"}`, 422, "locale_invalid"},
+		{10, http.MethodPut, "/picture", "image/png", "no picture", 422, "picture_unreadable"},
+		{100, http.MethodPatch, "/profile", "application/json", `{"nickname":"n"}`, 200, ""},
 	} {
 		send := func(h *holder) reply {
 			t.Helper()
 			return h.do(c.method, "/v1/account"+c.path, c.body, "Authorization", "Bearer "+h.token, "Content-Type", c.contentType)
 		}
+		passes := func(r reply) {
+			t.Helper()
+			if c.code != "" {
+				wantProblem(t, r, c.status, c.code)
+			} else if r.status != c.status {
+				t.Errorf("%s: %d %s", c.path, r.status, r.body)
+			}
+		}
 		for range c.times {
-			wantProblem(t, send(h), c.status, c.code)
+			passes(send(h))
 		}
 		r := send(h)
 		if wantProblem(t, r, http.StatusTooManyRequests, "rate_limited"); r.header.Get("Retry-After") == "" {
 			t.Errorf("%s: %v", c.path, r.header)
 		}
-		wantProblem(t, send(other), c.status, c.code)
+		passes(send(other))
 	}
 }
 

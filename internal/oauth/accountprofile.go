@@ -75,7 +75,7 @@ func (a *accountAPI) profile() {
 	})
 	serve(a, operation{
 		id: "patch-profile", method: http.MethodPatch, path: "/profile", summary: "Change members of the profile; null or an empty one removes it",
-		members: []string{"nickname", "name", "family_name", "given_name", "locale"}, patch: true, hourly: 100,
+		members: []string{"nickname", "name", "family_name", "given_name", "locale"}, patch: true, change: limited,
 	}, func(ctx context.Context, c call, in *profileInput) (*answer[profileBody], error) {
 		b := in.Body
 		u, err := a.s.users.PatchProfile(ctx, c.userID(), user.ProfilePatch{
@@ -87,8 +87,9 @@ func (a *accountAPI) profile() {
 		return profileOf(u), nil
 	})
 	picture := operation{
-		id: "put-picture", method: http.MethodPut, path: "/picture", summary: "Set the picture: an image of at most 5 MB, which is made square and encoded anew", hourly: 30,
+		id: "put-picture", method: http.MethodPut, path: "/picture", summary: "Set the picture: an image of at most 5 MB, which is made square and encoded anew",
 		change: func(o *huma.Operation) {
+			limited(o)
 			o.Errors = append(o.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
 		},
 	}

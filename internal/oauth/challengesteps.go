@@ -175,7 +175,7 @@ func (s *Server) secondProof(r *http.Request, a *authSession, p params, step str
 	}
 	if a.Waiting != nil { // or the proof would be used up for nothing
 		if err := s.users.StillWaits(ctx, *a.Waiting); err != nil {
-			return pause{}, asWrongProof(err)
+			return pause{}, asOver(err)
 		}
 	}
 	proofs, err := s.furtherProofs(ctx, a)
@@ -202,14 +202,20 @@ func (s *Server) finishWaiting(r *http.Request, a *authSession, name string) err
 	in, err := s.users.FinishSecond(ctx, *a.Waiting, name, user.Attempt{
 		ClientID: a.Request.ClientID, Locale: locale, Address: user.CallerOf(ctx).Address, UserAgent: r.UserAgent(),
 	})
-	if errors.Is(err, user.ErrFlowExpired) { // it went on elsewhere, or ended with all others
-		return errInvalidSession.Because(err)
-	}
 	if err != nil {
-		return asWrongProof(err)
+		return asOver(err)
 	}
 	a.Person, a.Waiting, a.proven = personOf(in), nil, true
 	return nil
+}
+
+// asOver is asWrongProof for a sign-in that may have gone on elsewhere, or ended with
+// all others.
+func asOver(err error) error {
+	if errors.Is(err, user.ErrFlowExpired) {
+		return errInvalidSession.Because(err)
+	}
+	return asWrongProof(err)
 }
 
 // recordStepUp keeps that a sign-in became one of two factors; the first one is on record.

@@ -104,7 +104,7 @@ func TestBrowserSignsInThroughTheDemo(t *testing.T) {
 func TestBrowserAllowsAnApp(t *testing.T) {
 	landing := serveLanding(t)
 	s := startWith(t, modes[0], options{clients: `
-  - {client_id: shop, token_endpoint_auth_method: none, client_name: "小满商城", "client_name#en": "Xiaoman Shop", skip_agreement: true,
+  - {client_id: shop, token_endpoint_auth_method: client_secret_basic, client_secret: "only-of-this-test-and-long-enough", client_name: "小满商城", "client_name#en": "Xiaoman Shop", skip_agreement: true,
      redirect_uris: ["` + landing + `/landed"], post_logout_redirect_uris: ["` + landing + `/bye"]}`})
 	ask := func() string {
 		return s.issuer + "/oauth2/authorize?" + newRequest("shop", landing+"/landed").values().Encode()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dialtone-id/dialtone/internal/audit"
 	"github.com/dialtone-id/dialtone/internal/db"
+	"github.com/dialtone-id/dialtone/internal/ephemeral"
 	"github.com/dialtone-id/dialtone/internal/signing"
 	"github.com/dialtone-id/dialtone/internal/user"
 )
@@ -26,7 +27,12 @@ func (s *stack) people(t *testing.T) (*user.Service, *db.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return user.New(d, vault, audit.New(d)), d
+	limits, err := ephemeral.OpenSQL(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = limits.Close() })
+	return user.New(d, vault, audit.New(d), user.Limits(limits)), d
 }
 
 const testNumber = "+8613800138999" // which takes no limit

@@ -48,12 +48,15 @@ func (s *Service) SaveProfile(ctx context.Context, id string, p Profile) (User, 
 	})
 }
 
+// profilesPerHour are the changes of a person's profile, each of which is on record.
+const profilesPerHour = 100
+
 // ProfilePatch has the members of a Profile; a nil one stays as it is.
 type ProfilePatch struct{ Nickname, Name, FamilyName, GivenName, Locale *string }
 
 // PatchProfile changes claims of a Profile for the person themselves. Names are
 // cleaned of what cannot be shown first. Saving what is there already writes
-// nothing. Faults: name_too_long, name_invalid, locale_invalid.
+// nothing. Faults: name_too_long, name_invalid, locale_invalid, ErrTooManyTries.
 func (s *Service) PatchProfile(ctx context.Context, id string, p ProfilePatch) (User, error) {
 	patch := map[string]any{}
 	for _, f := range []struct {
@@ -81,6 +84,9 @@ func (s *Service) PatchProfile(ctx context.Context, id string, p ProfilePatch) (
 			return User{}, ErrLocaleInvalid.With("field", "locale")
 		}
 		patch["locale"] = orNil(*p.Locale)
+	}
+	if err := s.spendOwn(ctx, "profile", id, profilesPerHour, time.Hour); err != nil {
+		return User{}, err
 	}
 	return s.update(ctx, id, "user:"+id, patch)
 }
