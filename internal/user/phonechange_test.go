@@ -39,10 +39,10 @@ func TestAProvenNumberTakesThePlaceOfTheOldOne(t *testing.T) {
 		other := h.signIn(fixture(1))
 		u, own := here.User, By{Actor: "user:" + here.User.ID, Session: here.Session.ID}
 
-		proof := h.proveFor(sms.ChangePhone, fixture(0))
-		if err := h.users.ProvePhone(ctx, other.User.ID, proof); !errors.Is(err, ErrPhoneMoved) {
+		if err := h.users.ProvePhone(ctx, other.User.ID, h.proveFor(sms.ChangePhone, fixture(0))); !errors.Is(err, ErrPhoneMoved) {
 			t.Errorf("another account's number: %v", err)
 		}
+		proof := h.proveFor(sms.ChangePhone, fixture(0))
 		if err := h.users.ProvePhone(ctx, u.ID, proof); err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/dialtone-id/dialtone/internal/db"
 	"github.com/dialtone-id/dialtone/internal/db/dbtest"
-	"github.com/dialtone-id/dialtone/internal/fault"
 	"github.com/dialtone-id/dialtone/internal/sms"
 )
 
@@ -200,12 +199,10 @@ func (p proofs) Available(context.Context, string) ([]string, error) { return p,
 
 func (p proofs) Check(_ context.Context, _, name, typed string) error {
 	if name != "totp" || typed != "right" {
-		return errWrongProof
+		return ErrFactorIncorrect
 	}
 	return nil
 }
-
-var errWrongProof = fault.New(http.StatusUnprocessableEntity, "code_incorrect", "wrong")
 
 func TestAFurtherProofOpensTheAccount(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
