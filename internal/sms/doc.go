@@ -18,8 +18,10 @@
 //	               +-- CodeTTL after the last send, CodeMaxTTL
 //	                   after the first -------------------> expired (final)
 //
-// Check counts first and commits, and compares only then: a crash, a rollback
-// or any number of parallel requests can lose a try, never win one. Of all the
+// Check counts first and compares only then. By itself it commits the count before;
+// in the caller's transaction, the sign-in's, the challenge stays locked until the
+// count is committed, and nobody is answered before that: neither a crash nor any
+// number of parallel requests wins a try that somebody learns from. Of all the
 // Proofs of one challenge one can be consumed, by compare-and-set inside the
 // transaction that signs the person in.
 //
