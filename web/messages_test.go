@@ -19,7 +19,7 @@ import (
 var codes = []string{
 	"phone_invalid", "phone_region_unsupported", "agreement_required", "sms_too_soon", "sms_hourly_limit",
 	"sms_daily_limit", "sms_provider_unavailable", "sms_rejected", "sms_not_sent", "captcha_required", "captcha_failed", "sms_sign_in_stopped", "code_incorrect",
-	"code_incorrect_last", "code_expired", "code_attempts_exceeded", "account_closing", "number_recycled", "qr_code_invalid", "qr_expired", "qr_signed_out", "code_tries_limited", "account_disabled", "phone_taken", "phone_same", "phone_moved",
+	"code_incorrect_last", "code_expired", "code_attempts_exceeded", "account_closing", "number_recycled", "qr_code_invalid", "qr_expired", "qr_signed_out", "code_tries_limited", "account_disabled", "another_account", "phone_taken", "phone_same", "phone_moved",
 	"flow_expired", "cross_origin", "cookies_required", "rate_limited", "request_too_large", "unsupported_media_type",
 	"method_not_allowed", "not_found", "invalid_request", "server_error", "temporarily_unavailable",
 	"passkey_failed", "passkey_expired", "passkey_unknown", "passkey_cloned", "passkey_exists", "passkey_limit", "last_way_in",

@@ -27,7 +27,7 @@ func (p *Pages) fresh(w http.ResponseWriter, r *http.Request, s Session, page st
 	if s.fresh() {
 		return true, nil
 	}
-	return false, p.signInFor(w, r, Flow{Return: page, ProvenAfter: time.Now().UTC()})
+	return false, p.signInFor(w, r, Flow{Return: page, ProvenAfter: time.Now().UTC(), Only: s.UserID})
 }
 
 // signInFor begins a sign-in that no client asked for.

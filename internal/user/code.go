@@ -139,7 +139,7 @@ func (p *Pages) enter(w http.ResponseWriter, r *http.Request, f Flow, in SignedI
 func (p *Pages) attempt(r *http.Request, f Flow) (Attempt, error) {
 	a := Attempt{
 		ClientID: f.ClientID, Locale: p.language(r, f), Address: CallerOf(r.Context()).Address,
-		UserAgent: r.UserAgent(), Browser: true,
+		UserAgent: r.UserAgent(), Browser: true, Only: f.Only,
 		KnownSince: func(n sms.Number) time.Time { return p.Users.knownSince(r, n) },
 	}
 	// The cookie that this browser had is worth nothing after the sign-in, nor is
@@ -157,7 +157,7 @@ func (p *Pages) attempt(r *http.Request, f Flow) (Attempt, error) {
 // number that was proven, zero for none, note the terms that were agreed to.
 func (p *Pages) stopped(w http.ResponseWriter, r *http.Request, f Flow, n sms.Number, note string, in SignedIn, err error) (bool, error) {
 	switch {
-	case errors.Is(err, ErrDisabled):
+	case errors.Is(err, ErrDisabled), errors.Is(err, ErrAnotherAccount):
 		p.showError(w, r, f, p.faultOf(r.Context(), err), "/login?flow="+f.ID) // another account may do
 		return true, nil
 	case errors.Is(err, ErrClosing), errors.Is(err, ErrRecycled), errors.Is(err, ErrSecondFactor):

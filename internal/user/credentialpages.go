@@ -63,11 +63,11 @@ func (p *Pages) renderOwnPassword(w http.ResponseWriter, r *http.Request, u User
 // forgotPassword is GET /account/security/password/forgot: a code takes the place of
 // the present password.
 func (p *Pages) forgotPassword(w http.ResponseWriter, r *http.Request) error {
-	_, _, ok, err := p.member(w, r)
+	s, _, ok, err := p.member(w, r)
 	if !ok {
 		return err
 	}
-	return p.signInFor(w, r, Flow{Return: pathPassword, ProvenAfter: time.Now().UTC()})
+	return p.signInFor(w, r, Flow{Return: pathPassword, ProvenAfter: time.Now().UTC(), Only: s.UserID})
 }
 
 // savePassword is POST /account/security/password.

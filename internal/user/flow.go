@@ -49,6 +49,7 @@ type Flow struct {
 	FormAction    string      `json:",omitempty"`
 	Return        string      `json:",omitempty"` // path of ours that a direct visit leads back to, "" for /account
 	ProvenAfter   time.Time   `json:",omitzero"`  // a sign-in that another device vouches for must have been proven after this; zero: whenever
+	Only          string      `json:",omitempty"` // account that has to sign in, "" for any
 	Request       []byte      `json:"-"`          // opaque continuation of whoever started the flow; empty for a direct visit
 
 	secret  []byte

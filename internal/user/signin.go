@@ -21,6 +21,10 @@ import (
 // ErrDisabled is told to nobody but the person who typed the right code.
 var ErrDisabled = fault.New(http.StatusForbidden, "account_disabled", "this account is disabled")
 
+// ErrAnotherAccount is a proof of another account than the one that has to sign in
+// again, or of none.
+var ErrAnotherAccount = fault.New(http.StatusConflict, "another_account", "this is another account than the one that has to sign in again")
+
 // Attempt is the context of a sign-in.
 type Attempt struct {
 	ClientID         string
@@ -35,7 +39,7 @@ type Attempt struct {
 	ACR              string
 	KnownSince       func(sms.Number) time.Time // when this number last signed in by a code on the browser, zero for never; nil: none did
 
-	Only string // account that a passkey has to be of, "" for any
+	Only string // account that has to sign in, "" for any: see ErrAnotherAccount
 
 	// Copies is the session that a sign-in without a proof of its own stands on: the
 	// new one has its auth_time and ends no later, and Copied says whether it is a
@@ -158,6 +162,9 @@ func (s *Service) signIn(ctx context.Context, prove Prove, a Attempt) (SignedIn,
 // the record alone of what stands against it.
 func (s *Service) complete(ctx context.Context, in *SignedIn, a Attempt, now time.Time) (err error) {
 	in.AMR, in.ACR = a.methods()
+	if in.against == nil && a.Only != "" && in.User.ID != a.Only {
+		in.against = ErrAnotherAccount
+	}
 	if in.against != nil {
 		in.note = a.AgreementVersion
 		return s.recordRefusal(ctx, *in, a)
@@ -203,6 +210,9 @@ func (s *Service) RegisterBySMS(ctx context.Context, p sms.Proof, chosen string,
 func (s *Service) findOrRegister(ctx context.Context, n sms.Number, a Attempt, now time.Time) (SignedIn, error) {
 	lookup := n.Index(s.vault)
 	acc, err := s.accountOf(ctx, lookup)
+	if isNotFound(err) && a.Only != "" {
+		return SignedIn{against: ErrAnotherAccount}, nil
+	}
 	if isNotFound(err) {
 		return s.register(ctx, n, lookup, now)
 	}
@@ -308,7 +318,7 @@ func (s *Service) recordSignIn(ctx context.Context, event string, in SignedIn, a
 func (s *Service) recordRefusal(ctx context.Context, in SignedIn, a Attempt) error {
 	event, actor := "login.refused", "user:"+in.User.ID
 	switch in.against {
-	case ErrRecycled:
+	case ErrRecycled, ErrAnotherAccount:
 		actor = "system"
 	case ErrSecondFactor:
 		event, actor = "login.second_asked", "system"
