@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -70,7 +69,7 @@ type pause struct {
 func (s *Server) challenge(w http.ResponseWriter, r *http.Request) {
 	var p params
 	var a *authSession
-	err := s.refuseSites(r)
+	err := refuseSites(r)
 	if err == nil {
 		p, err = formParams(w, r, maxFormBytes)
 	}
@@ -98,14 +97,9 @@ func (s *Server) challenge(w http.ResponseWriter, r *http.Request) {
 
 // refuseSites refuses what a web page of somebody else sent, by a form that needs no
 // preflight: its visitors' browsers would send messages, each from an address of its own.
-func (s *Server) refuseSites(r *http.Request) error {
-	site, from := r.Header.Get("Sec-Fetch-Site"), r.Header.Get("Origin")
-	u, err := url.Parse(s.issuer)
-	if err != nil {
-		return fmt.Errorf("parse the issuer: %w", err)
-	}
-	if site != "" && site != "none" && site != "same-origin" || from != "" && from != originOf(u) {
-		return errInvalidRequest.Describe("requests of web pages are not taken here")
+func refuseSites(r *http.Request) error {
+	if err := http.NewCrossOriginProtection().Check(r); err != nil {
+		return errInvalidRequest.Describe("requests of web pages are not taken here").Because(err)
 	}
 	return nil
 }
